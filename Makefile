@@ -12,8 +12,7 @@ export PYTHONHASHSEED ?= 0
 NOTEBOOKS := $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 book: .venv/.exported
-	@start=$$(date +%s); $(BIN)/pytask -n 2 $(if $(CHAPTER),-k "$(CHAPTER)"); status=$$?; \
-	$(BIN)/python -c "from engagement_book.workbench.build import print_summary; print_summary($$(date +%s) - $$start)"; exit $$status
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)'))"
 
 lab: .venv/.exported
 	@test -d _build/executed || $(MAKE) --no-print-directory book

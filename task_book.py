@@ -27,15 +27,15 @@ for name, d in load.manifest().items():
 
 
 for name, notebook in build.chapters().items():
-    needs = build.depends_on(notebook)
+    content, archives = build.depends_on(notebook)
 
     @task(id=name)
     @(mark.try_first if not name.startswith("00_") else lambda f: f)     # the long ones first, so that no worker ends idle
     def task_execute(
         name: str = name,
-        entries: Any = PythonNode(value=needs["entries"], hash=True),
+        content: Any = PythonNode(value=content, hash=True),
         notebook: Path = notebook,
-        files: dict[str, Path] = {str(p): p for p in needs["files"]},
+        archives: list[Path] = archives,
         executed: Annotated[Path, Product] = build.product("executed", name),
         records: Annotated[Path, Product] = build.product("records", name),
         stats: Annotated[Path, Product] = build.product("stats", name),
@@ -45,7 +45,7 @@ for name, notebook in build.chapters().items():
 
 def task_site(
     chapters: list[Path] = [build.product(kind, n) for n in build.chapters() for kind in ("executed", "records", "stats")],
-    files: list[Path] = site.sources(),
+    content: Any = PythonNode(value=json.dumps(build.fingerprints(site.sources())), hash=True),
     page: Annotated[Path, Product] = site.OUT / "index.html",
 ) -> None:
     site.build()

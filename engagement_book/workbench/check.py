@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['difference', 'answer', 'counterexample', 'CheckFailed', 'Deviation', 'Check', 'numerical_gradient']
 
-# %% ../../nbs/00_workbench/04_check.ipynb #490ae1ee
+# %% ../../nbs/00_workbench/04_check.ipynb #b92b96e2
 import copy
 import functools
 import html
@@ -16,8 +16,12 @@ from types import CodeType
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from .cards import card_html, emit
+from .house import house
+
+set_hypothesis_home_dir(house("_build", "hypothesis"))      # else it leaves a folder beside every notebook
 
 # %% ../../nbs/00_workbench/04_check.ipynb #85bd2179
 def _array(x):

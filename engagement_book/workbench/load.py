@@ -6,8 +6,9 @@
 __all__ = ['READERS', 'DataError', 'manifest', 'entry', 'sha256', 'cache_dir', 'fetch', 'archive', 'member', 'load',
            'dataset_card']
 
-# %% ../../nbs/00_workbench/03_load.ipynb #865856bf
+# %% ../../nbs/00_workbench/03_load.ipynb #078ea86d
 import difflib
+import functools
 import gzip
 import hashlib
 import io
@@ -21,15 +22,14 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-
 from .house import house
 
-# %% ../../nbs/00_workbench/03_load.ipynb #bff5d484
+# %% ../../nbs/00_workbench/03_load.ipynb #997cbbad
 class DataError(Exception):
     "Something is wrong with a data set; the message says what, what was expected, and what to do."
 
 
+@functools.cache
 def manifest() -> dict[str, dict]:      # name → entry of data/datasets.toml
     "All data sets the book knows."
     return tomllib.loads(house("data", "datasets.toml").read_text(encoding="utf-8"))
@@ -158,7 +158,7 @@ def member(
         raise DataError(f"{name!r}: {path} has SHA-256 {found}, expected {digest}; restore it (`git checkout data` for a committed file) and try again")
     return data
 
-# %% ../../nbs/00_workbench/03_load.ipynb #abc6664e
+# %% ../../nbs/00_workbench/03_load.ipynb #db32447d
 def _separated(data: bytes, t: dict):
     import pandas as pd
 
@@ -178,6 +178,8 @@ def _lines(data: bytes, t: dict):
 
 
 def _idx(data: bytes, t: dict):
+    import numpy as np
+
     raw = gzip.decompress(data)
     shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)      # the IDX format: fourth byte = number of dimensions
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)

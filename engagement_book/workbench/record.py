@@ -27,7 +27,7 @@ def interval(
     half = t.ppf(.5 + level / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
-# %% ../../nbs/00_workbench/06_record.ipynb #820eb93f
+# %% ../../nbs/00_workbench/06_record.ipynb #17781887
 class RecordError(AssertionError):
     "A result is not what it promised to be; the message gives both numbers."
 
@@ -42,13 +42,12 @@ def record(
     published: float | None = None,  # the number that this reproduces
     source: str = "",                # its BibTeX key
     protocol: str = "",              # split, candidates, metric definition, seeds: what one must know to compare
-) -> float:                          # the value, or the mean over seeds
+) -> None:
     "Record a result; RecordError if it is outside its band, or the band holds the baseline too."
     seeds = np.atleast_1d(np.asarray(value, dtype=np.float64))
     mean, low, high = interval(seeds) if seeds.size > 1 else (float(seeds[0]), None, None)
     _refuse(name, mean, band, baseline, published, source)
     _show(name, mean, low, high, seeds, band, unit, baseline, published, source, protocol)
-    return mean
 
 # %% ../../nbs/00_workbench/06_record.ipynb #6842e368
 def _refuse(name, mean, band, baseline, published, source):
@@ -74,7 +73,7 @@ def _show(name, mean, low, high, seeds, band, unit, baseline, published, source,
         "published": f"{published:g} <small>{e(source)}</small>" if published is not None else "", "protocol": e(protocol)}, "good", anchor=f"record-{name}"),
         f"{name} = {mean:.6g}{u}, band {band[0]:g} to {band[1]:g}{spread}")
 
-# %% ../../nbs/00_workbench/06_record.ipynb #884ba48a
+# %% ../../nbs/00_workbench/06_record.ipynb #699eb8dc
 def beats(
     name: str,               # "A beats B in …", unique in its chapter
     a: np.ndarray,           # (n,) metric of A per seed or user
@@ -82,7 +81,7 @@ def beats(
     by: float = 0.,          # smallest difference that counts, unit of the metric
     *,
     protocol: str = "",      # what the pairs are, metric, seeds
-) -> float:                  # mean difference
+) -> None:
     "Record that A beats B; RecordError if the 95 % interval of the paired difference does not lie above `by`."
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
@@ -93,4 +92,3 @@ def beats(
     data = {"name": name, "value": mean, "low": low, "high": high, "n": a.size, "band": (by, None), "unit": "", "baseline": None, "published": None, "source": "", "protocol": protocol}
     emit("record", data, card_html(f"{name}: by {mean:.4g}", {"95 % interval": f"{low:.4g} to {high:.4g}, {a.size} pairs", "must exceed": f"{by:g}", "protocol": html.escape(protocol)}, "good", anchor=f"record-{name}"),
          f"{name}: by {mean:.4g} ({low:.4g} to {high:.4g}, {a.size} pairs)")
-    return mean

@@ -1,0 +1,59 @@
+"""The tests read a built book. The first one that asks for it builds it (content-hashed, so an up-to-date book costs a second)."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engagement_book.workbench.build import all_cards, chapters
+from engagement_book.workbench.house import ROOT
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+
+
+def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
+    "The build in a folder, with that folder's package."
+    cmd = [sys.executable, "-m", "pytask", *args]
+    return subprocess.run(cmd, cwd=folder, env={**os.environ, **THREADS, "PYTHONPATH": str(folder), "COLUMNS": "160", **env}, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def book() -> dict[str, list[dict]]:
+    "Cards of every chapter of the freshly built book."
+    done = run_pytask(ROOT, "-n", "2")
+    assert done.returncode == 0, done.stdout[-6000:]
+    found = all_cards()
+    assert found.keys() == chapters().keys()
+    return found
+
+
+@pytest.fixture
+def small_book(tmp_path: Path) -> Path:
+    "A copy of the house with four small notebooks: `two` uses the module of `one`, `three` uses neither."
+    import nbformat
+
+    for name in ("settings.ini", "task_book.py", "requirements.lock", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "engagement_book", tmp_path / "engagement_book", ignore=shutil.ignore_patterns("__pycache__", "networks", "recommend"))
+    shutil.copytree(ROOT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("cache", "*.gz"))
+    (tmp_path / "data" / "cache").symlink_to(os.environ.get("ENGAGEMENT_BOOK_CACHE") or ROOT / "data" / "cache")
+    (tmp_path / "engagement_book" / "tiny").mkdir()
+    (tmp_path / "engagement_book" / "tiny" / "__init__.py").write_text("")
+    (tmp_path / "engagement_book" / "tiny" / "one.py").write_text("def double(x):\n    return 2 * x\n")
+    shutil.copytree(ROOT / "nbs" / "_static", tmp_path / "nbs" / "_static")
+    shutil.copy(ROOT / "nbs" / "references.bib", tmp_path / "nbs" / "references.bib")
+    cells = {
+        "index": ["# Small book\n\n> Four notebooks."],
+        "01_tiny/01_one": ["# One\n\n> Text.", "from engagement_book.tiny.one import double\ndouble(2)"],
+        "01_tiny/02_two": ["# Two\n\n> Text.", "from engagement_book.tiny.one import double\nprint(double(21))"],
+        "01_tiny/03_three": ["# Three\n\n> Text.", "from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-a1', got=.880797)"],
+    }
+    for name, (text, *code) in cells.items():
+        nb = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "python3"}})
+        nb.cells = [nbformat.v4.new_markdown_cell(text, id="title"), *(nbformat.v4.new_code_cell(c, id=f"c{i}") for i, c in enumerate(code))]
+        path = tmp_path / "nbs" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(nb, path)
+    return tmp_path

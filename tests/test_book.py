@@ -1,0 +1,173 @@
+"""The book: every chapter runs offline, every record is in its band, the ledger is consistent, every check was proved."""
+import ast
+import importlib
+import inspect
+import json
+import re
+
+import nbformat
+import pytest
+
+from engagement_book.workbench import build, claim
+from engagement_book.workbench.house import ROOT
+from engagement_book.workbench.load import manifest
+
+CHAPTERS = [n for n in build.chapters() if not n.startswith("00_") and n != "index"]
+WORKBENCH = [n for n in build.chapters() if n.startswith("00_")]
+
+
+def of_kind(book, kind, names=None):
+    return [(name, c) for name, shown in book.items() if names is None or name in names for c in shown if c["kind"] == kind]
+
+
+def cells(name):
+    return nbformat.read(build.chapters()[name], 4).cells
+
+
+def test_every_chapter_ran_and_left_its_three_files(book):
+    for name in book:
+        for kind in ("executed", "records", "stats"):
+            assert build.product(kind, name).exists()
+        executed = nbformat.read(build.product("executed", name), 4)
+        assert not [o for c in executed.cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
+        assert [c.source for c in executed.cells] == [c.source for c in cells(name)]
+
+
+def test_kernels_refused_the_network(book):
+    "The build blocks sockets in every kernel; 10_offline shows the value it found in its own."
+    shown = nbformat.read(build.product("executed", "00_workbench/10_offline"), 4).cells[-1].outputs[0].data["text/plain"]
+    assert shown == "'1'"
+
+
+def test_a_chapter_that_reaches_out_fails(tmp_path):
+    from papermill.exceptions import PapermillExecutionError
+
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import urllib.request\nurllib.request.urlopen('http://192.0.2.1')")],
+                                  metadata={"kernelspec": {"name": "python3", "display_name": "python3"}})
+    nbformat.write(nb, tmp_path / "out.ipynb")
+    with pytest.raises(PapermillExecutionError, match="tried to reach '192.0.2.1'"):
+        build.run_notebook(tmp_path / "out.ipynb")
+
+
+def test_memory_stays_under_two_gigabytes(book):
+    for row in build.summary_rows():
+        assert 0 < row["MB"] < 2000, row
+
+
+@pytest.mark.parametrize("name", ["00_workbench/04_check", "01_networks/02_optimizers"])
+def test_both_engines_give_the_same_bytes(book, name):
+    "The built book came from one engine; the other one must reproduce it to the byte, times apart."
+    other = "papermill" if build.default_engine() == "fork" else "fork"
+    nb, _ = build.run_notebook(build.chapters()[name], other)
+    built = nbformat.read(build.product("executed", name), 4)
+    assert nbformat.writes(build.without_times(nb)) == nbformat.writes(build.without_times(built))
+
+
+def test_records_are_in_their_bands(book):
+    records = of_kind(book, "record")
+    assert len(of_kind(book, "record", CHAPTERS)) >= 15
+    for name, r in records:
+        low, high = r["band"]
+        assert low <= r["value"] and (high is None or r["value"] <= high), (name, r["name"])
+        if r["baseline"]:
+            assert not low <= r["baseline"][1] <= high, f"{name}: {r['name']}: the band holds the baseline"
+        assert not r["source"] or r["source"] in claim.citations()
+    assert len({(n, r["name"]) for n, r in records}) == len(records), "a record is named twice in its chapter"
+
+
+def test_the_published_sar_numbers_are_reproduced_exactly(book):
+    found = {r["published"]: r["value"] for name, r in of_kind(book, "record") if r["source"] == "recommenders2024"}
+    for published in (.114038, .393819, .340615, .185377):
+        assert published in found and abs(found[published] - published) <= 5.1e-7, published
+
+
+def test_the_ledger_is_consistent(book):
+    build.refuse_twice(book)
+    settled = {c["id"]: (name, c) for name, c in of_kind(book, "claim")}
+    for cid, (name, c) in settled.items():
+        expected = claim.ledger()[cid]["verdict"]
+        assert c["verdict"] == {"to_build": "built"}.get(expected, expected), (name, cid)
+    for section in ("2.3.1", "2.3.3"):
+        assert [i for i, e in claim.ledger().items() if e["section"] == section and i not in settled] == []
+
+
+def test_the_ledger_has_all_claims_once():
+    ids = [line for line in (ROOT / "data" / "claims.toml").read_text(encoding="utf-8").splitlines() if line.startswith("id = ")]
+    assert len(ids) == len(set(ids)) == len(claim.ledger()) == 485
+    assert len(claim.citations()) == (ROOT / "nbs" / "references.bib").read_text(encoding="utf-8").count("\n@") + 1
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_executed_claims_are_computed(name):
+    "An executed claim must not be a literal: `holds=True` without a source would be an opinion."
+    for node in ast.walk(ast.parse(build.code_of(build.chapters()[name]))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim":
+            given = {k.arg: k.value for k in node.keywords}
+            if "source" not in given:
+                assert not isinstance(given.get("holds"), ast.Constant) and not isinstance(given.get("got"), ast.Constant), ast.unparse(node)[:120]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_has_its_anatomy(book, name):
+    texts = [c.source for c in cells(name) if c.cell_type == "markdown"]
+    assert re.match(r"# .*[\u4e00-\u9fff].*\n\n> .+\n\n\*\*Article\*\* .+ · \*\*Data\*\* .+ · \*\*Level\*\* \d of 3 · \*\*Takes\*\* ", texts[0]), texts[0][:200]
+    heads = "\n".join(texts)
+    for section in ("You will be able to", "What the article says", "On real data", "What goes wrong", "Exercises", "At scale and further reading"):
+        assert re.search(rf"^## {section}", heads, re.M), f"no section {section!r}"
+    shown = book[name]
+    assert len([c for c in shown if c["kind"] == "grade"]) >= 2 and heads.count("### Exercise") >= 2
+    assert [c for c in shown if c["kind"] == "diagram"] and [c for c in shown if c["kind"] == "figure"]
+    data = re.search(r"\*\*Data\*\* (\S+)", texts[0])[1]
+    assert data in manifest(), data
+
+
+@pytest.mark.parametrize("name", CHAPTERS + WORKBENCH)
+def test_cells_are_short(name):
+    long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > 40]
+    assert not long
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_citations_exist(name):
+    for c in cells(name):
+        for key in re.findall(r"\{cite:\w+\}`([^`]+)`", c.source):
+            assert set(key.split(",")) <= set(claim.citations()), key
+
+
+def test_every_exported_function_of_a_chapter_has_a_check(book):
+    "Every public function and class of a chapter module is named by a proof, with wrong versions that were rejected."
+    proved = {c["name"].split(".")[0]: c for _, c in of_kind(book, "proof")}
+    for name in CHAPTERS:
+        module = re.search(r"#\|\s*default_exp (\S+)", "\n".join(c.source for c in cells(name)))[1]
+        m = importlib.import_module(f"engagement_book.{module}")
+        functions = [n for n in m.__all__ if callable(getattr(m, n)) and getattr(m, n).__module__ == m.__name__]
+        assert functions and [n for n in functions if n not in proved] == [], name
+
+
+def test_every_wrong_version_was_rejected(book):
+    proofs = of_kind(book, "proof")
+    assert len(proofs) >= 20
+    for name, p in proofs:
+        assert p["killed"] and all(k["source"].strip() and k["problem"] for k in p["killed"].values()), (name, p["name"])
+    per_module = {}
+    for name, p in proofs:
+        per_module[name] = per_module.get(name, 0) + len(p["killed"])
+    print("\nwrong versions rejected per chapter (all of them):", json.dumps(per_module, indent=1))
+
+
+def test_public_functions_document_each_argument():
+    from fastcore.docments import docments
+
+    bare = []
+    for name in CHAPTERS:
+        module = re.search(r"#\|\s*default_exp (\S+)", "\n".join(c.source for c in cells(name)))[1]
+        m = importlib.import_module(f"engagement_book.{module}")
+        for n in m.__all__:
+            o = getattr(m, n)
+            if not callable(o) or o.__module__ != m.__name__:
+                continue
+            documented = docments(o, full=True)
+            bare += [f"{module}.{n}({k})" for k, p in documented.items() if k not in ("self", "return", "args", "kwargs") and not p.docment]
+            if not inspect.getdoc(o):
+                bare.append(f"{module}.{n}: no docstring")
+    assert not bare, bare
