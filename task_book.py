@@ -3,14 +3,10 @@
 One chapter: `pytask -n 2 -k 01_mlp`. Many machines: `pytask -n 2 --parallel-backend dask`, see CONTRIBUTING.md.
 """
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 from pytask import Product, PythonNode, mark, task
-
-for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")      # two kernels side by side: more threads than cores would cost a factor of three
 
 from engagement_book.workbench import build, load, site
 

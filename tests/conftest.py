@@ -10,13 +10,11 @@ import pytest
 from engagement_book.workbench.build import all_cards, chapters
 from engagement_book.workbench.house import ROOT
 
-THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-
 
 def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
     "The build in a folder, with that folder's package."
     cmd = [sys.executable, "-m", "pytask", *args]
-    return subprocess.run(cmd, cwd=folder, env={**os.environ, **THREADS, "PYTHONPATH": str(folder), "COLUMNS": "160", **env}, capture_output=True, text=True)
+    return subprocess.run(cmd, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "160", **env}, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +41,8 @@ def small_book(tmp_path: Path) -> Path:
     (tmp_path / "engagement_book" / "tiny" / "__init__.py").write_text("")
     (tmp_path / "engagement_book" / "tiny" / "one.py").write_text("def double(x):\n    return 2 * x\n")
     shutil.copytree(ROOT / "nbs" / "_static", tmp_path / "nbs" / "_static")
-    shutil.copy(ROOT / "nbs" / "references.bib", tmp_path / "nbs" / "references.bib")
+    for name in ("references.bib", "conf.py"):
+        shutil.copy(ROOT / "nbs" / name, tmp_path / "nbs" / name)
     cells = {
         "index": ["# Small book\n\n> Four notebooks."],
         "01_tiny/01_one": ["# One\n\n> Text.", "from engagement_book.tiny.one import double\ndouble(2)"],

@@ -34,8 +34,8 @@ def test_every_chapter_ran_and_left_its_three_files(book):
 
 
 def test_kernels_refused_the_network(book):
-    "The build blocks sockets in every kernel; 10_offline shows the value it found in its own."
-    shown = nbformat.read(build.product("executed", "00_workbench/10_offline"), 4).cells[-1].outputs[0].data["text/plain"]
+    "The build blocks sockets in every kernel; 11_offline shows the value it found in its own."
+    shown = nbformat.read(build.product("executed", "00_workbench/11_offline"), 4).cells[-1].outputs[0].data["text/plain"]
     assert shown == "'1'"
 
 
@@ -54,13 +54,28 @@ def test_memory_stays_under_two_gigabytes(book):
         assert 0 < row["MB"] < 2000, row
 
 
-@pytest.mark.parametrize("name", ["00_workbench/04_check", "01_networks/02_optimizers"])
-def test_both_engines_give_the_same_bytes(book, name):
-    "The built book came from one engine; the other one must reproduce it to the byte, times apart."
+def text_and_numbers(nb) -> tuple[str, list[float]]:
+    "What an executed notebook says, split into words and numbers; pictures and times left out."
+    text = re.sub(r"base64,[^\"]+", "base64,", nbformat.writes(build.without_times(nb)))
+    number = r"(?<![\w.#])-?\d+\.?\d*(?:e[+-]?\d+)?(?![\w])"
+    return re.sub(number, "#", text), [float(n) for n in re.findall(number, text)]
+
+
+@pytest.mark.parametrize("name", ["00_workbench/04_check", "01_networks/01_mlp", "04_recommend/01_evaluation"])
+def test_both_engines_give_the_same_outputs(book, name):
+    """The built book came from one engine; the other must give the same notebook, times apart.
+
+    To the byte where no float32 network is trained. Training sums in another order when its arrays lie elsewhere in memory, as they do in a
+    forked process: there the words must be equal, and every number to five digits.
+    """
     other = "papermill" if build.default_engine() == "fork" else "fork"
     nb, _ = build.run_notebook(build.chapters()[name], other)
     built = nbformat.read(build.product("executed", name), 4)
-    assert nbformat.writes(build.without_times(nb)) == nbformat.writes(build.without_times(built))
+    if name.startswith("00_"):
+        assert nbformat.writes(build.without_times(nb)) == nbformat.writes(build.without_times(built))
+    (words, numbers), (words_built, numbers_built) = text_and_numbers(nb), text_and_numbers(built)
+    assert words == words_built
+    assert numbers == pytest.approx(numbers_built, rel=1e-5, abs=1e-9)
 
 
 def test_records_are_in_their_bands(book):
@@ -117,13 +132,13 @@ def test_a_chapter_has_its_anatomy(book, name):
     shown = book[name]
     assert len([c for c in shown if c["kind"] == "grade"]) >= 2 and heads.count("### Exercise") >= 2
     assert [c for c in shown if c["kind"] == "diagram"] and [c for c in shown if c["kind"] == "figure"]
-    data = re.search(r"\*\*Data\*\* (\S+)", texts[0])[1]
-    assert data in manifest(), data
+    data = re.search(r"\*\*Data\*\* (.+?) ·", texts[0])[1].split(", ")
+    assert all(d in manifest() or d.startswith("generated") for d in data), data
 
 
 @pytest.mark.parametrize("name", CHAPTERS + WORKBENCH)
 def test_cells_are_short(name):
-    long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > 40]
+    long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > 36]
     assert not long
 
 

@@ -9,7 +9,7 @@ import time
 
 import nbformat
 import pytest
-from conftest import THREADS, run_pytask
+from conftest import run_pytask
 
 ONLY = ("-k", "task_execute")
 ENGINE = {"ENGINE": "papermill"}
@@ -82,12 +82,12 @@ def test_a_damaged_result_is_made_again(small_book):
     assert executed(small_book) == {"01_tiny/01_one", "01_tiny/03_three"}
 
 
-@pytest.mark.parametrize("after", [1.5, 4.0, 6.0])
+@pytest.mark.parametrize("after", [2.5, 6.0])
 def test_a_killed_run_leaves_nothing_wrong(small_book, after):
     for name in ("01_tiny/01_one", "01_tiny/02_two"):
         edit(small_book, name, lambda nb: nb.cells.append(nbformat.v4.new_code_cell("import time\ntime.sleep(1.5)\n'done'", id="slow")))
     cmd = [sys.executable, "-m", "pytask", "-n", "2", *ONLY]
-    p = subprocess.Popen(cmd, cwd=small_book, env={**os.environ, **THREADS, **ENGINE, "PYTHONPATH": str(small_book)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    p = subprocess.Popen(cmd, cwd=small_book, env={**os.environ, **ENGINE, "PYTHONPATH": str(small_book)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     time.sleep(after)
     os.killpg(p.pid, signal.SIGKILL)
     p.wait()

@@ -1,5 +1,6 @@
 """The package: exported from the notebooks, imports one way, light, clean."""
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -35,6 +36,16 @@ def test_notebooks_are_clean(name):
     for c in nb.cells:
         assert set(c.metadata) <= {"tags"}
         assert c.cell_type != "code" or (not c.outputs and c.execution_count is None)
+
+
+def test_generated_files_are_committed(book):
+    "README.md and images/ are written by the build; in CI, on a clean clone, they must be the committed ones."
+    from engagement_book.workbench.site import readme
+
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme()
+    if os.environ.get("CI"):
+        changed = subprocess.run(["git", "status", "--porcelain", "README.md", "images", "engagement_book", "nbs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert changed == ""
 
 
 def test_imports_run_one_way():
@@ -74,7 +85,7 @@ def test_what_make_test_needs_is_locked():
 
 
 def test_the_lock_has_no_local_versions():
-    assert not re.search(r"\+|@ |http", (ROOT / "requirements.lock").read_text())
+    assert not re.search(r"\+|@ |://", (ROOT / "requirements.lock").read_text())
 
 
 def test_code_cells_parse_without_magics():

@@ -90,10 +90,8 @@ def test_dark_mode_changes_page_and_figures(browser, pages):
     paper = "getComputedStyle(document.body).backgroundColor"
     shown = "[...document.querySelectorAll('.eb-figure img, .eb-diagram > div')].filter(e => getComputedStyle(e).display !== 'none').map(e => e.className)"
     light = page.evaluate(paper), page.evaluate(shown)
-    for _ in range(3):
-        if page.evaluate("document.documentElement.dataset.theme") == "dark":
-            break
-        page.locator(".theme-switch-button:visible").first.click()
+    page.locator(".theme-switch-button:visible").first.click()
+    page.locator(".theme-change-button[data-mode='dark']:visible").click()
     dark = page.evaluate(paper), page.evaluate(shown)
     assert light[0] != dark[0] and light[1] and set(light[1]) == {"eb-light"} and set(dark[1]) == {"eb-dark"}
     page.close()

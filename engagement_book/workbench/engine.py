@@ -43,7 +43,7 @@ class MeasuredKernelManager(AsyncKernelManager):
             MeasuredKernelManager.last_peak = peak_memory(self.provisioner.pid)
         return await super().shutdown_kernel(*args, **kwargs)
 
-# %% ../../nbs/00_workbench/12_engine.ipynb #23815dcf
+# %% ../../nbs/00_workbench/12_engine.ipynb #7678d031
 PRELOAD = "torch,torch._dynamo,pandas,matplotlib.pyplot,scipy.stats,sklearn.metrics,hypothesis.extra.numpy"
 _ZYGOTE = r'''
 import os, sys, json, socket, signal, gc, ctypes
@@ -52,6 +52,7 @@ die_with_parent()
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 for m in sys.argv[2].split(","):
     __import__(m)
+import pandas; pandas.set_option("display.max_columns", 20)      # what pandas chooses when it is imported in a kernel
 import ipykernel.kernelapp
 gc.collect(); gc.freeze()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -50,7 +50,7 @@ def text_of(
     "Fingerprint of the cells, without outputs and metadata."
     return hashlib.sha256(json.dumps([[c.cell_type, c.source] for c in nb.cells], ensure_ascii=False).encode()).hexdigest()
 
-# %% ../../nbs/00_workbench/15_lab.ipynb #4546b9b8
+# %% ../../nbs/00_workbench/15_lab.ipynb #99ef103c
 def deliver(
     nb,                  # the learner's new version
     target: Path,        # where their copy lies
@@ -78,7 +78,7 @@ def deliver(
     nbformat.write(nb, target)
     return done
 
-
+# %% ../../nbs/00_workbench/15_lab.ipynb #6138dae1
 def _fingerprint_of(path: Path) -> str:
     try:
         return text_of(nbformat.read(path, 4))

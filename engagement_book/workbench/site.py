@@ -103,7 +103,7 @@ def chips(
 
 _CHIPS = re.compile(r"^\*\*Article\*\* .*$", re.M)
 
-# %% ../../nbs/00_workbench/14_site.ipynb #71cde509
+# %% ../../nbs/00_workbench/14_site.ipynb #1fabbe12
 def api_label(module: str, name: str) -> str:        # dotted module, name in it
     "Label of a definition on its API page."
     return f"api-{module.removeprefix('engagement_book.')}-{name}".lower().replace(".", "-")
@@ -114,7 +114,7 @@ def _defined(source: str) -> list[str]:
     patched = lambda n: isinstance(n, ast.FunctionDef) and any(getattr(d, "id", "") == "patch" for d in n.decorator_list)
     return [f"{n.args.args[0].annotation.id}.{n.name}" if patched(n) else n.name for n in found]
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #60a5b25a
 def page_cells(cell, module: str) -> list:
     "What one cell of an executed notebook becomes on the page."
     if cell.cell_type == "markdown":
@@ -131,7 +131,7 @@ def page_cells(cell, module: str) -> list:
         out.append(nbformat.v4.new_markdown_cell(f'<div class="eb-exported">\n\nin the package: {links}\n\n</div>'))
     return out
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #1dac7caa
 def page(
     name: str,           # chapter
 ):                       # notebook for Sphinx
@@ -173,10 +173,10 @@ def readme() -> str:     # Markdown
     text = "\n\n".join(cells).replace("<!-- map -->", book_map("nbs/{name}.ipynb")).replace("](../images/", "](images/")
     return "<!-- made from nbs/index.ipynb by `make book` -->\n" + without_site_links(text) + "\n"
 
-# %% ../../nbs/00_workbench/14_site.ipynb #cb0ce262
+# %% ../../nbs/00_workbench/14_site.ipynb #ccc72a73
 def _table(head: list[str], rows: list[list[str]], id: str = "") -> str:
     "HTML table; on a phone each row becomes a block with the headings beside the values."
-    body = "".join("<tr" + (f' {r[-1]}' if isinstance(r[-1], _Attributes) else "") + ">" + "".join(f'<td data-label="{html.escape(h)}">{v}</td>' for h, v in zip(head, r)) + "</tr>\n" for r in rows)
+    body = "".join("<tr" + (f' {r[-1]}' if isinstance(r[-1], _Attributes) else "") + ">" + "".join(f'<td data-label="{html.escape(h)}"><div>{v}</div></td>' for h, v in zip(head, r)) + "</tr>\n" for r in rows)
     return f'<div class="eb-scroll"><table class="eb-table" id="{id}"><thead><tr>{"".join(f"<th>{html.escape(h)}</th>" for h in head)}</tr></thead><tbody>\n{body}</tbody></table></div>'
 
 
@@ -302,7 +302,7 @@ def api_pages() -> dict[str, str]:       # page name → MyST
         pages[f"api/{module.removeprefix('engagement_book.')}"] = "\n".join(lines)
     return pages
 
-# %% ../../nbs/00_workbench/14_site.ipynb #f0ef3046
+# %% ../../nbs/00_workbench/14_site.ipynb #d450cef7
 def glossary_page() -> str:
     "English and Chinese terms."
     import csv
@@ -320,7 +320,7 @@ _WIDE = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"
 def _toctree(caption: str, entries: list[str]) -> str:
     return "```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(entries) + "\n```\n"
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #3e01b286
 def all_pages(
     book: dict[str, list[dict]],     # chapter → cards
 ) -> dict[str, str]:                 # path below _build/pages → content
@@ -342,7 +342,7 @@ def all_pages(
     wide = {f"{n}.md": _WIDE + pages[f"{n}.md"] for n in ("ledger", "records", "statistics", "glossary")}
     return pages | wide | {"index.ipynb": nbformat.writes(index)}
 
-# %% ../../nbs/00_workbench/14_site.ipynb #953538fb
+# %% ../../nbs/00_workbench/14_site.ipynb #cd093ee0
 def write_if_changed(path: Path, text: str) -> None:
     "Write a file unless it already has this content."
     if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -361,7 +361,7 @@ def write_images(
     for name, svg in images.items():
         write_if_changed(house("images", name), svg)
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #80454e67
 def build() -> None:
     "Build the site from the executed notebooks; RuntimeError with Sphinx's words if it warns."
     book = all_cards()
