@@ -15,5 +15,5 @@ setup(
     install_requires=s["requirements"].split(), extras_require={"dev": s["dev_requirements"].split()},
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown", zip_safe=False,
-    entry_points={"nbdev": [f"{s['lib_path']}={s['lib_path']}._modidx:d"]},
+    entry_points={"nbdev": [f"{s['lib_path']}={s['lib_path']}._modidx:d"], "console_scripts": s["console_scripts"].split()},
 )

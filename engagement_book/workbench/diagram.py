@@ -44,7 +44,7 @@ def parse(
             raise DiagramError(f"cannot read {line!r} from {line[at:]!r} on: a stray node or an unknown kind of link")
     return m[1], nodes, links
 
-# %% ../../nbs/00_workbench/07_diagram.ipynb #46cb0f16
+# %% ../../nbs/00_workbench/07_diagram.ipynb #87a14785
 def refuse_dangling(
     nodes: dict,     # id → (label, shape)
     links: list,     # (from, link, label, to)
@@ -52,13 +52,13 @@ def refuse_dangling(
     "DiagramError if there is no link, or if a part of the graph is not connected to the rest."
     import networkx as nx
 
+    if not links:
+        raise DiagramError("a diagram needs at least one link")
     graph = nx.Graph([(a, b) for a, _, _, b in links])
     graph.add_nodes_from(nodes)
     main, *loose = sorted(nx.connected_components(graph), key=len, reverse=True)
     if loose:
         raise DiagramError(f"not connected to the rest: {', '.join(sorted(nodes[n][0] for part in loose for n in part))}")
-    if not links:
-        raise DiagramError("a diagram needs at least one link")
 
 # %% ../../nbs/00_workbench/07_diagram.ipynb #06783c0a
 def diagram(
