@@ -10,16 +10,16 @@ from pytask import Product, PythonNode, mark, task
 
 from engagement_book.workbench import build, load, site
 
-for name, d in load.manifest().items():
-    if "package" in d:
+archives = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}      # two sets may come from one archive
+for file, (name, d) in archives.items():
 
-        @task(id=name)
-        def task_fetch(
-            name: str = name,
-            d: Any = PythonNode(value=json.dumps(d, sort_keys=True), hash=True),
-            archive: Annotated[Path, Product] = load.cache_dir() / d["file"],
-        ) -> None:
-            load.archive(name, json.loads(d))
+    @task(id=name)
+    def task_fetch(
+        name: str = name,
+        d: Any = PythonNode(value=json.dumps(d, sort_keys=True), hash=True),
+        archive: Annotated[Path, Product] = load.cache_dir() / file,
+    ) -> None:
+        load.archive(name, json.loads(d))
 
 
 for name, notebook in build.chapters().items():
