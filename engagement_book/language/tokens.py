@@ -6,7 +6,7 @@
 __all__ = ['SPECIAL', 'pieces', 'Segmenter', 'jieba_counts', 'train_bpe', 'BPE', 'Vocabulary', 'pad', 'word_index',
            'segmentation_scores', 'deduplicate']
 
-# %% ../../nbs/02_language/01_tokens.ipynb #227c5f82
+# %% ../../nbs/02_language/01_tokens.ipynb #bc698b5b
 import heapq
 import json
 import math
@@ -23,24 +23,25 @@ _PIECE = re.compile(r"[\u4e00-\u9fff]+|[A-Za-z0-9]+|\S")
 
 def pieces(
     text: str,       # any text
-) -> list[str]:      # runs of Chinese characters, runs of ASCII letters and digits, single other signs; no spaces
+) -> list[str]:      # runs of Chinese characters or of ASCII letters and digits, single other signs; no spaces
     "Cut text where the script changes."
     return _PIECE.findall(text)
 
-# %% ../../nbs/02_language/01_tokens.ipynb #90806d93
-_BLOCK = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%-]+|\r\n|[\s\S]")     # the borders at which jieba cuts first
+# %% ../../nbs/02_language/01_tokens.ipynb #0cf8ed2b
+_BLOCK = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%-]+|\r\n|[\s\S]")     # where jieba cuts first
 _LATIN = re.compile(r"[a-zA-Z0-9]")
 
 
 class Segmenter:
-    "Cuts Chinese text into the most probable words; the model of jieba 0.42.1 without its hidden Markov model."
+    "Cuts Chinese text into the most probable words, as jieba 0.42.1 does without its hidden Markov model."
 
     def __init__(self,
         counts: dict[str, int],      # word → how often it was seen, ≥ 1
     ):
         n = math.log(sum(counts.values()))
-        self.alone = -n                                                           # a character that is no word: count 1
-        self.logp = {w[:i]: -math.inf for w in counts for i in range(1, len(w))}  # beginnings of words: probability 0
+        self.alone = -n                                      # a character that is no word: count 1
+        beginnings = (w[:i] for w in counts for i in range(1, len(w)))
+        self.logp = dict.fromkeys(beginnings, -math.inf)     # probability 0
         self.logp.update({w: math.log(c) - n for w, c in counts.items()})
 
 # %% ../../nbs/02_language/01_tokens.ipynb #840e6438
@@ -85,18 +86,18 @@ def jieba_counts() -> dict[str, int]:    # word → count, from the dictionary o
     lines = Path(find_spec("jieba").origin).with_name("dict.txt").read_text(encoding="utf-8").splitlines()
     return {word: int(count) for word, count, *_ in map(str.split, lines)}
 
-# %% ../../nbs/02_language/01_tokens.ipynb #d9a8311e
+# %% ../../nbs/02_language/01_tokens.ipynb #aef0a4ac
 def train_bpe(
     words: dict[str, int],       # piece of text → how often it occurs; merges do not cross its borders
     merges: int,                 # how many to learn at most
     min_count: int = 1,          # stop when no pair occurs this often
 ) -> list[tuple[str, str]]:      # pairs in the order in which they were merged
-    "Byte-pair encoding, Sennrich et al. (2016); ties go to the pair with the smaller ids, as in the tokenizers library."
+    "Byte-pair encoding, Sennrich et al. (2016); ties go to the smaller ids, as in the tokenizers library."
     parts, n = [list(w) for w in words], list(words.values())
     ids = {c: i for i, c in enumerate(sorted(set("".join(words))))}
     counts, where, learned = Counter(), defaultdict(set), []
-    for k, p in enumerate(parts):
-        for pair in pairwise(p):
+    for k, part in enumerate(parts):
+        for pair in pairwise(part):
             counts[pair] += n[k]
             where[pair].add(k)
     heap = [(-c, ids[a], ids[b], a, b) for (a, b), c in counts.items()]
@@ -129,9 +130,9 @@ def _merge_everywhere(pair, parts, n, counts, where, ids, heap):
         if c > 0:
             heapq.heappush(heap, (-counts[p], ids[p[0]], ids[p[1]], *p))
 
-# %% ../../nbs/02_language/01_tokens.ipynb #f5cde647
+# %% ../../nbs/02_language/01_tokens.ipynb #fe1f988c
 def _merge(tokens, a, b, gone=None, new=None):
-    "Replace a, b by ab from the left; note which pairs of neighbours go and come, if there is somewhere to note it."
+    "Replace a, b by ab from the left; note which pairs of neighbours go and come, if asked."
     out, i, last, ab = [], 0, len(tokens) - 1, a + b
     while i <= last:
         if i == last or tokens[i] != a or tokens[i + 1] != b:
@@ -148,7 +149,7 @@ def _merge(tokens, a, b, gone=None, new=None):
         i += 2
     return out
 
-# %% ../../nbs/02_language/01_tokens.ipynb #9ae6c1ca
+# %% ../../nbs/02_language/01_tokens.ipynb #f4386e8a
 class BPE:
     "Sub-words from a list of merges."
 
@@ -157,24 +158,31 @@ class BPE:
     ):
         self.rank, self._known = {pair: i for i, pair in enumerate(merges)}, {}
 
-    def piece(self,
-        word: str,           # one piece of text
-    ) -> list[str]:          # its sub-words
-        "Sub-words of one piece, merged in the order of learning."
-        if word not in self._known:
-            tokens = list(word)
-            while len(tokens) > 1 and (pair := min(pairwise(tokens), key=lambda p: self.rank.get(p, math.inf))) in self.rank:
-                tokens = _merge(tokens, *pair)
-            self._known[word] = tokens
-        return self._known[word]
+# %% ../../nbs/02_language/01_tokens.ipynb #7a52f153
+@patch
+def piece(self: BPE,
+    word: str,           # one piece of text
+) -> list[str]:          # its sub-words
+    "Sub-words of one piece, merged in the order of learning."
+    if word not in self._known:
+        tokens = list(word)
+        while len(tokens) > 1:
+            pair = min(pairwise(tokens), key=lambda p: self.rank.get(p, math.inf))
+            if pair not in self.rank:
+                break
+            tokens = _merge(tokens, *pair)
+        self._known[word] = tokens
+    return self._known[word]
 
-    def cut(self,
-        text: str,           # any text
-    ) -> list[str]:          # sub-words; spaces vanish
-        "Sub-words of a text, piece by piece."
-        return [t for p in pieces(text) for t in self.piece(p)]
 
-# %% ../../nbs/02_language/01_tokens.ipynb #03162ff1
+@patch
+def cut(self: BPE,
+    text: str,           # any text
+) -> list[str]:          # sub-words; spaces vanish
+    "Sub-words of a text, piece by piece."
+    return [t for p in pieces(text) for t in self.piece(p)]
+
+# %% ../../nbs/02_language/01_tokens.ipynb #bb62e7b9
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -187,7 +195,8 @@ class Vocabulary:
         min_count: int = 1,              # leave out rarer tokens
         special: tuple = SPECIAL,        # must hold "[UNK]"
     ):
-        kept = sorted((t for t, c in counts.items() if c >= min_count and t not in special), key=lambda t: (-counts[t], t))
+        kept = sorted((t for t, c in counts.items() if c >= min_count and t not in special),
+                      key=lambda t: (-counts[t], t))
         self.tokens = [*special, *kept][:size]
         self.ids = {t: i for i, t in enumerate(self.tokens)}
         self.unknown = self.ids["[UNK]"]

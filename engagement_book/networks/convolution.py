@@ -139,7 +139,30 @@ def prepare(
     "Grey photographs as input of a network."
     return ((images.astype(np.float32) / 255 - np.float32(.286)) / np.float32(.353))[:, None]
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #17a4dc51
+# %% ../../nbs/01_networks/03_convolution.ipynb #43888210
+def _plan(n, batch, epochs, rate, seed):
+    "Positions and learning rate of every step."
+    rng, per_epoch = np.random.default_rng(seed), n // batch
+    steps = epochs * per_epoch
+    warm = max(1, steps // 5)
+    for k in range(steps):
+        if k % per_epoch == 0:
+            order = rng.permutation(n)
+        at = k % per_epoch * batch
+        yield order[at:at + batch], rate * min((k + 1) / warm, (steps - k) / max(1, steps - warm))
+
+
+def _step(net, optimiser, x, y, rate):
+    from torch.nn.functional import cross_entropy
+
+    optimiser.param_groups[0]["lr"] = rate
+    optimiser.zero_grad()
+    loss = cross_entropy(net(x), y)
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+# %% ../../nbs/01_networks/03_convolution.ipynb #3eebc3e4
 def fit(
     net,                     # torch module, (n, …) → (n, classes); trained in place
     x: np.ndarray,           # (n, 1, height, width) as from `prepare`
@@ -151,25 +174,15 @@ def fit(
 ) -> np.ndarray:             # loss of each step, nats
     "Train a classifier with Adam; ValueError if there is not one full batch."
     import torch
-    from torch.nn.functional import cross_entropy
 
-    steps = epochs * (len(x) // batch)
-    if not steps:
+    if len(x) < batch:
         raise ValueError(f"{len(x)} examples do not fill a batch of {batch}")
     layout = {"memory_format": torch.channels_last}
     x, y = torch.from_numpy(x).contiguous(**layout), torch.from_numpy(np.asarray(y, np.int64))
     net.to(**layout)
     optimiser = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
-    warm, losses, rng = max(1, steps // 5), [], np.random.default_rng(seed)
-    for _ in range(epochs):
-        for chosen in torch.from_numpy(rng.permutation(len(x))[:len(x) // batch * batch]).split(batch):
-            optimiser.param_groups[0]["lr"] = rate * min((len(losses) + 1) / warm, (steps - len(losses)) / max(1, steps - warm))
-            optimiser.zero_grad()
-            loss = cross_entropy(net(x[chosen]), y[chosen])
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
-    return np.array(losses)
+    plan = _plan(len(x), batch, epochs, rate, seed)
+    return np.array([_step(net, optimiser, x[i], y[i], now) for i, now in plan])
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #350f1ca0
 def embed(

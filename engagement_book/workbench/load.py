@@ -158,7 +158,7 @@ def member(
         raise DataError(f"{name!r}: {path} has SHA-256 {found}, expected {digest}; restore it (`git checkout data` for a committed file) and try again")
     return data
 
-# %% ../../nbs/00_workbench/03_load.ipynb #db32447d
+# %% ../../nbs/00_workbench/03_load.ipynb #ae088cbc
 def _separated(data: bytes, t: dict):
     import pandas as pd
 
@@ -185,7 +185,24 @@ def _idx(data: bytes, t: dict):
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
 
-READERS = {"separated": _separated, "csv": _csv, "lines": _lines, "idx": _idx}
+def _word2vec(data: bytes, t: dict):
+    import numpy as np
+    import pandas as pd
+
+    at = data.index(b"\n") + 1
+    n, d = map(int, data[:at].split())
+    words, vectors = [], np.empty((n, d), np.float32)
+    for row in vectors:
+        end = data.find(b" ", at)
+        if end < 0 or end + 1 + 4 * d > len(data):
+            raise ValueError(f"the file promises {n} words and ends after {len(words)}")
+        words.append(data[at:end].lstrip(b"\n").decode("utf-8"))
+        row[:] = np.frombuffer(data, "<f4", d, end + 1)
+        at = end + 1 + 4 * d
+    return pd.DataFrame(vectors, index=words)
+
+
+READERS = {"separated": _separated, "csv": _csv, "lines": _lines, "idx": _idx, "word2vec": _word2vec}
 
 # %% ../../nbs/00_workbench/03_load.ipynb #fc4f23e6
 def load(
