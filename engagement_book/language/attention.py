@@ -38,7 +38,7 @@ def additive_scores(
     "Additive attention scores, Bahdanau et al. (2015)."
     return np.tanh((q @ Wq.T)[..., :, None, :] + (k @ Wk.T)[..., None, :, :]) @ w
 
-# %% ../../nbs/02_language/03_attention.ipynb #0e090cc8
+# %% ../../nbs/02_language/03_attention.ipynb #a2b84414
 def attention(
     q: np.ndarray,                       # (…, n, d_k) queries
     k: np.ndarray,                       # (…, m, d_k) keys
@@ -47,7 +47,8 @@ def attention(
 ) -> tuple[np.ndarray, np.ndarray]:      # (…, n, d_v) contexts; (…, n, m) weights
     "Scaled dot-product attention, Vaswani et al. (2017), eq. 1; ValueError if the shapes do not pair up."
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ValueError(f"need equal widths of q and k, equal lengths of k and v; got {q.shape}, {k.shape}, {v.shape}")
+        raise ValueError(f"need equal widths of q and k, equal lengths of k and v; got {q.shape}, {k.shape}, "
+                         f"{v.shape}")
     scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(k.shape[-1])
     weights = masked_softmax(scores, mask)
     return weights @ v, weights

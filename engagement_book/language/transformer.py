@@ -6,7 +6,7 @@
 __all__ = ['positions', 'LayerNorm', 'FeedForward', 'Residual', 'MultiHead', 'EncoderLayer', 'DecoderLayer', 'Transformer',
            'generate', 'count_parameters', 'count_flops']
 
-# %% ../../nbs/02_language/04_transformer.ipynb #f8eb947b
+# %% ../../nbs/02_language/04_transformer.ipynb #ae250646
 import torch
 from fastcore.basics import patch
 from torch import nn
@@ -22,7 +22,9 @@ def positions(
     "Sinusoidal positional encoding, Vaswani et al. (2017), section 3.5; ValueError for an odd width."
     if d % 2:
         raise ValueError(f"sines and cosines come in pairs, so the width must be even, got {d}")
-    angle = torch.arange(n, dtype=torch.float64)[:, None] * 10_000. ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = torch.arange(n, dtype=torch.float64)[:,
+                                                 None] * 10_000. ** (-torch.arange(0, d, 2,
+                                                     dtype=torch.float64) / d)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
 
 # %% ../../nbs/02_language/04_transformer.ipynb #117bbbc1

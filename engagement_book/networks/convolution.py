@@ -9,7 +9,7 @@ __all__ = ['output_size', 'windows', 'conv2d', 'max_pool2d', 'receptive_field', 
 # %% ../../nbs/01_networks/03_convolution.ipynb #7a269f5a
 import numpy as np
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #ed0c7020
+# %% ../../nbs/01_networks/03_convolution.ipynb #b0812c3d
 def output_size(
     size: int,           # pixels along one side of the input
     kernel: int,         # weights along one side of the window
@@ -19,10 +19,12 @@ def output_size(
 ) -> int:                # places along one side of the answer
     "Size of a convolution's or pooling's answer along one axis; ValueError if the window does not fit. Dumoulin & Visin (2016)."
     if min(size, kernel, stride, dilation) < 1 or padding < 0:
-        raise ValueError(f"sizes, stride and dilation start at 1, padding at 0; got {(size, kernel, stride, padding, dilation)}")
+        raise ValueError(f"sizes, stride and dilation start at 1, padding at 0; got "
+                         f"{(size, kernel, stride, padding, dilation)}")
     reach = dilation * (kernel - 1) + 1
     if size + 2 * padding < reach:
-        raise ValueError(f"a window that reaches over {reach} does not fit into {size} + 2 × {padding} pixels")
+        raise ValueError(f"a window that reaches over {reach} does not fit into {size} + 2 × {padding} "
+                         f"pixels")
     return (size + 2 * padding - reach) // stride + 1
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #9415c1fd
@@ -85,7 +87,7 @@ def receptive_field(
         apart *= stride
     return field
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #fe4fc6d0
+# %% ../../nbs/01_networks/03_convolution.ipynb #9cda5ccc
 def conv2d_backward(
     x: np.ndarray,       # (n, channels, height, width) what went in
     w: np.ndarray,       # (out, channels, rows, columns)
@@ -100,7 +102,8 @@ def conv2d_backward(
     n, channels, height, width = x.shape
     dx = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), x.dtype)
     for a, a2 in np.ndindex(*w.shape[2:]):
-        down, across = (slice(dilation * at, dilation * at + stride * size, stride) for at, size in zip((a, a2), above.shape[2:], strict=True))
+        down, across = (slice(dilation * at, dilation * at + stride * size, stride) for at,
+                        size in zip((a, a2), above.shape[2:], strict=True))
         dx[:, :, down, across] += np.einsum("nohw,oc->nchw", above, w[:, :, a, a2])
     return dx[:, :, padding:padding + height, padding:padding + width], dw, above.sum((0, 2, 3))
 
@@ -119,7 +122,7 @@ def max_pool2d_backward(
     dx[:, :, :h // k * k, :w // k * k] = grad.reshape(n, c, h // k * k, w // k * k)
     return dx
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #ef21fbc7
+# %% ../../nbs/01_networks/03_convolution.ipynb #ec89c33a
 def small_cnn(
     seed: int,       # decides the initial weights
 ):                   # torch.nn.Sequential: (n, 1, 28, 28) → (n, 10) scores; its last layer but one gives 64 numbers
@@ -129,7 +132,8 @@ def small_cnn(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.MaxPool2d(2), nn.ReLU(),
+        return nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 16, 3),
+                             nn.MaxPool2d(2), nn.ReLU(),
                              nn.Flatten(), nn.Linear(16 * 5 * 5, 64), nn.ReLU(), nn.Linear(64, 10))
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #8c8e08f8
@@ -209,7 +213,7 @@ def image_embeddings(
     fit(net, prepare(train_images), train_labels, seed, epochs)
     return embed(net, images)
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #0d592681
+# %% ../../nbs/01_networks/03_convolution.ipynb #174609b7
 def nearest(
     vectors: np.ndarray,     # (n, features) one row per product
     queries: np.ndarray,     # (m,) rows to find neighbours for
@@ -218,7 +222,8 @@ def nearest(
     "Exact nearest neighbours by cosine; ValueError for a row of length 0, which has no direction, or too few rows."
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not length.all() or k >= len(vectors):
-        raise ValueError(f"expected more than {k} rows, none of length 0; got {len(vectors)}, shortest {length.min():g}")
+        raise ValueError(f"expected more than {k} rows, none of length 0; got {len(vectors)}, shortest "
+                         f"{length.min():g}")
     unit = vectors / length
     alike = unit[queries] @ unit.T
     alike[np.arange(len(queries)), queries] = -np.inf

@@ -89,7 +89,7 @@ def gru(
         states.append(h)
     return np.array(states)
 
-# %% ../../nbs/01_networks/04_recurrent.ipynb #ef04bd66
+# %% ../../nbs/01_networks/04_recurrent.ipynb #8c46614b
 def gru_backward(
     x: np.ndarray,       # (steps, n, inputs)
     h: np.ndarray,       # (n, hidden) state before the first step
@@ -110,7 +110,8 @@ def gru_backward(
         (r, z, n, hn), dh = kept[t], above[t] + dh
         dn = dh * (1 - z) * (1 - n ** 2)
         dr, dz = dn * hn * r * (1 - r), dh * (before[t] - n) * z * (1 - z)
-        dh = dh * z + _accumulate(grads, t, x, before[t], np.hstack([dr, dz, dn]), np.hstack([dr, dz, dn * r]), W, U)
+        dh = dh * z + _accumulate(grads, t, x, before[t], np.hstack([dr, dz, dn]),
+                                  np.hstack([dr, dz, dn * r]), W, U)
     return grads[0], dh, *grads[1:]
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #db2c8f76
@@ -138,7 +139,7 @@ def lstm(
         states.append(h)
     return np.array(states)
 
-# %% ../../nbs/01_networks/04_recurrent.ipynb #5d6ca720
+# %% ../../nbs/01_networks/04_recurrent.ipynb #87348bd4
 def lstm_backward(
     x: np.ndarray,       # (steps, n, inputs)
     h: np.ndarray,       # (n, hidden) state before the first step
@@ -158,7 +159,8 @@ def lstm_backward(
     for t in reversed(range(len(x))):
         (i, f, g, o), shown, dh = kept[t], np.tanh(cells[t + 1]), above[t] + dh
         dc = dc + dh * o * (1 - shown ** 2)
-        delta = np.hstack([dc * g * i * (1 - i), dc * cells[t] * f * (1 - f), dc * i * (1 - g ** 2), dh * shown * o * (1 - o)])
+        delta = np.hstack([dc * g * i * (1 - i), dc * cells[t] * f * (1 - f), dc * i * (1 - g ** 2),
+                           dh * shown * o * (1 - o)])
         dh, dc = _accumulate(grads, t, x, states[t], delta, delta, W, U), dc * f
     return grads[0], dh, dc, *grads[1:]
 
@@ -179,7 +181,7 @@ class NGram:
                 counts[s[i]] = counts.get(s[i], 0) + 1
         self.total = [{h: sum(c.values()) for h, c in table.items()} for table in self.after]
 
-# %% ../../nbs/01_networks/04_recurrent.ipynb #166ec1b3
+# %% ../../nbs/01_networks/04_recurrent.ipynb #3c6620e9
 @patch
 def probability(self: NGram,
     context: tuple,          # characters before, the latest last; only the last order − 1 are used
@@ -202,4 +204,5 @@ def perplexity(self: NGram,
 ) -> float:                  # perplexity per character: as uncertain as a choice among this many
     "Exponential of the mean negative log-probability."
     s, back = stream.tolist(), self.order - 1
-    return float(np.exp(-np.mean([np.log(self.probability(tuple(s[max(0, i - back):i]), w)) for i, w in enumerate(s)])))
+    return float(np.exp(-np.mean([np.log(self.probability(tuple(s[max(0, i - back):i]), w)) for i,
+                                  w in enumerate(s)])))

@@ -158,7 +158,7 @@ def member(
         raise DataError(f"{name!r}: {path} has SHA-256 {found}, expected {digest}; restore it (`git checkout data` for a committed file) and try again")
     return data
 
-# %% ../../nbs/00_workbench/03_load.ipynb #ae088cbc
+# %% ../../nbs/00_workbench/03_load.ipynb #6d8b1ade
 def _separated(data: bytes, t: dict):
     import pandas as pd
 
@@ -184,7 +184,7 @@ def _idx(data: bytes, t: dict):
     shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)      # the IDX format: fourth byte = number of dimensions
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
-
+# %% ../../nbs/00_workbench/03_load.ipynb #d25d895e
 def _word2vec(data: bytes, t: dict):
     import numpy as np
     import pandas as pd
