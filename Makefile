@@ -37,7 +37,7 @@ lint: .venv/.installed
 
 # exact versions for requirements.lock; the CPU build's local version is not installable elsewhere, so it is cut off
 lock: .venv/.installed
-	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-find-links --no-emit-index-url --output-file=requirements.lock setup.py
+	$(BIN)/pip-compile --quiet --extra=dev --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-find-links --no-emit-index-url --output-file=requirements.lock setup.py
 	sed -i 's/+cpu//' requirements.lock
 
 # rebuilt from nothing when an earlier installation was interrupted: the marker is written last
