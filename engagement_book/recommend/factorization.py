@@ -77,7 +77,7 @@ def _compiled(loop):
 
     return njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")(loop)
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #dadbf02d
+# %% ../../nbs/04_recommend/03_factorization.ipynb #a29c2920
 def svd_epoch(
     model: Factors,              # changed in place
     user: np.ndarray,            # (n,) int
@@ -88,7 +88,8 @@ def svd_epoch(
 ) -> None:
     "One pass of stochastic gradient descent over the ratings, in the order given (Funk 2006, with the biases of Koren)."
     user, item, rating = (np.ascontiguousarray(a) for a in (user, item, rating))
-    _compiled(_svd_loop)(user, item, rating, model.mean, model.user_bias, model.item_bias, model.p, model.q, float(lr), float(reg))
+    _compiled(_svd_loop)(user, item, rating, model.mean, model.user_bias, model.item_bias, model.p, model.q,
+                         float(lr), float(reg))
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #3bb19318
 def svd(
@@ -115,7 +116,7 @@ def svd(
         raise FloatingPointError(f"the factors are no longer finite: a learning rate of {lr} is too high")
     return model
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #57821a80
+# %% ../../nbs/04_recommend/03_factorization.ipynb #084cec40
 def _solve(base, y, matrix, weight, target):
     "For each row of the sparse matrix, the solution of (base + Σ weight·y yᵀ) x = Σ target·y over its entries."
     a = np.empty((matrix.shape[0], *base.shape), dtype=y.dtype)
@@ -135,7 +136,8 @@ def explicit_rows(
     start: np.ndarray | None = None,     # not used: the solution is exact
 ) -> np.ndarray:                 # (n_rows, factors)
     "Best vector of each row for the known ratings: ridge regression (Zhou and others 2008, without their weighting of λ)."
-    return _solve(reg * np.eye(y.shape[1], dtype=y.dtype), y, ratings, np.ones_like(ratings.data), ratings.data)
+    return _solve(reg * np.eye(y.shape[1], dtype=y.dtype), y, ratings, np.ones_like(ratings.data),
+                  ratings.data)
 
 
 def implicit_rows(
@@ -145,7 +147,8 @@ def implicit_rows(
     start: np.ndarray | None = None,     # not used: the solution is exact
 ) -> np.ndarray:                 # (n_rows, factors)
     "Best vector of each row for targets 1 (taken) and 0 (not taken), weighted by confidence (Hu, Koren & Volinsky 2008)."
-    return _solve(y.T @ y + reg * np.eye(y.shape[1], dtype=y.dtype), y, confidence, confidence.data - 1, confidence.data)
+    return _solve(y.T @ y + reg * np.eye(y.shape[1], dtype=y.dtype), y, confidence, confidence.data - 1,
+                  confidence.data)
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #c419dc14
 def implicit_loss(
@@ -214,7 +217,7 @@ def _cg_loop(x, y, base, indptr, indices, confidence, steps):
                 d[f] = r[f] + (new / old * d[f] if step >= 0 and old > 1e-20 else zero)
             old = new
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #44670b61
+# %% ../../nbs/04_recommend/03_factorization.ipynb #766457e0
 def implicit_rows_cg(
     y: np.ndarray,               # (n_columns, factors) fixed vectors
     confidence,                  # as in `implicit_rows`
@@ -224,7 +227,8 @@ def implicit_rows_cg(
 ) -> np.ndarray:                 # (n_rows, factors)
     "A few conjugate gradient steps towards the solution of `implicit_rows` (Takács, Pilászy & Tikk 2011)."
     x, base = start.copy(), y.T @ y + y.dtype.type(reg) * np.eye(y.shape[1], dtype=y.dtype)
-    _compiled(_cg_loop)(x, np.ascontiguousarray(y), base, confidence.indptr, confidence.indices, confidence.data, steps)
+    _compiled(_cg_loop)(x, np.ascontiguousarray(y), base, confidence.indptr, confidence.indices,
+                        confidence.data, steps)
     return x
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #286568f4

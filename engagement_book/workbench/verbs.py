@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['Check', 'CheckFailed', 'Deviation', 'answer', 'beats', 'claim', 'counterexample', 'diagram', 'difference', 'interval',
-           'load', 'numerical_gradient', 'PALETTE', 'race', 'record', 'show']
+           'latency', 'load', 'numerical_gradient', 'PALETTE', 'race', 'record', 'show']
 
-# %% ../../nbs/00_workbench/10_verbs.ipynb #b290230d
+# %% ../../nbs/00_workbench/10_verbs.ipynb #914c25a2
 from .check import Check, CheckFailed, Deviation, answer, counterexample, difference, numerical_gradient
 from .claim import claim
 from .diagram import diagram
 from .figure import PALETTE, show
 from .load import load
-from .race import race
+from .race import latency, race
 from .record import beats, interval, record
 
-_all_ = ["Check", "CheckFailed", "Deviation", "answer", "beats", "claim", "counterexample", "diagram", "difference", "interval", "load", "numerical_gradient", "PALETTE", "race", "record", "show"]
+_all_ = ["Check", "CheckFailed", "Deviation", "answer", "beats", "claim", "counterexample", "diagram", "difference", "interval", "latency", "load", "numerical_gradient", "PALETTE", "race", "record", "show"]
