@@ -771,6 +771,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                          'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._lines': ( '00_workbench/load.html#_lines',
                                                                                            'engagement_book/workbench/load.py'),
+                                                'engagement_book.workbench.load._parquet': ( '00_workbench/load.html#_parquet',
+                                                                                             'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._pip': ( '00_workbench/load.html#_pip',
                                                                                          'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._separated': ( '00_workbench/load.html#_separated',

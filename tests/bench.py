@@ -188,7 +188,238 @@ def neighbours():
     print(f"{'SAR on ML-100K, from ratings to lists':46}{best_time(lambda: top_k(sar(*arrays, shape), 10, seen)) * 1e3:11.3f} ms")
 
 
+def factorization():
+    "Funk's SVD against Surprise, implicit ALS and BPR against implicit (same start values or same draws, loss reached is printed), metrics against ranx."
+    import warnings
+
+    import surprise
+    from scipy import sparse
+
+    warnings.simplefilter("ignore")
+    from implicit.als import AlternatingLeastSquares
+    from implicit.bpr import BayesianPersonalizedRanking
+
+    from engagement_book.recommend.evaluation import evaluate, stratified_split
+    from engagement_book.recommend.factorization import Factors, als, bpr_epoch, implicit_loss, implicit_rows, implicit_rows_cg, svd
+    from engagement_book.workbench.load import load
+
+    r = load("ml-100k").ratings
+    user, item, rating = r.user.factorize()[0], r.item.factorize()[0], r.rating.to_numpy(float)       # in order of appearance, as Surprise numbers them
+    rows, shape = np.argsort(user, kind="stable"), (943, 1682)
+    everything = surprise.Dataset.load_from_df(r[["user", "item", "rating"]], surprise.Reader(rating_scale=(1, 5))).build_full_trainset()
+    case = user[rows], item[rows], rating[rows], shape
+    peer = surprise.SVD(n_epochs=5, random_state=0).fit(everything)
+    assert np.allclose(svd(*case, epochs=5).p, peer.pu, rtol=1e-7, atol=1e-12)
+    row("SVD, 5 passes of 100,000 ratings, 100 factors", lambda: svd(*case, epochs=5), Surprise=lambda: surprise.SVD(n_epochs=5, random_state=0).fit(everything))
+
+    train = stratified_split(item, np.random.RandomState(42).random_sample(len(r)))
+    seen, relevant = np.zeros(shape, bool), np.zeros(shape, bool)
+    seen[user[train], item[train]] = relevant[user[~train], item[~train]] = True
+    c, turns = sparse.csr_matrix(seen * np.float32(6)), 10
+
+    def implicit_als(cg):
+        m = AlternatingLeastSquares(64, regularization=10., iterations=turns, use_cg=cg, use_gpu=False, num_threads=1)
+        g = np.random.default_rng(0)
+        m.user_factors, m.item_factors = (g.random((n, 64)).astype(np.float32) * np.float32(.01) for n in shape)
+        m.fit(c, show_progress=False)
+        return m.user_factors, m.item_factors
+
+    for what, ours, cg in (("3 CG steps", implicit_rows_cg, True), ("exact", implicit_rows, False)):
+        a, b = implicit_loss(*als(c, 64, 10., turns, ours), c, 10.), implicit_loss(*implicit_als(cg), c, 10.)
+        print(f"{'':46}loss after {turns} turns, {what}: ours {a:.1f}, implicit {b:.1f} ({a / b - 1:+.2%})")
+        row(f"implicit ALS, 64 factors, {turns} turns, {what}", lambda f=ours: als(c, 64, 10., turns, f), implicit=lambda g=cg: implicit_als(g))
+
+    u, i = np.nonzero(seen)
+
+    def ours_bpr(epochs=20):
+        "Both items drawn from the interactions, hits skipped, as implicit does."
+        g = np.random.default_rng(0)
+        p, q = (((g.random((n, 64)) - .5) / 64).astype(np.float32) for n in shape)
+        m = Factors(0., np.zeros(len(p), np.float32), np.zeros(len(q), np.float32), p, q)
+        for _ in range(epochs):
+            at, other = g.integers(len(u), size=len(u)), i[g.integers(len(u), size=len(u))]
+            ok = ~seen[u[at], other]
+            bpr_epoch(m, u[at][ok], i[at][ok], other[ok], .02, .01)
+        return m.scores()
+
+    def implicit_bpr(epochs=20):
+        m = BayesianPersonalizedRanking(64, learning_rate=.02, regularization=.01, iterations=epochs, use_gpu=False, num_threads=1, random_state=0)
+        m.fit(c, show_progress=False)
+        return m.user_factors @ m.item_factors.T
+
+    other = np.random.default_rng(1).integers(shape[1], size=len(u))
+    fair = ~seen[u, other]
+    losses = [np.logaddexp(0, -(s[u, i] - s[u, other])[fair]).mean() for s in (ours_bpr(), implicit_bpr())]
+    print(f"{'':46}BPR loss after 20 passes: ours {losses[0]:.4f}, implicit {losses[1]:.4f} ({losses[0] / losses[1] - 1:+.2%})")
+    row("BPR, 64 factors, 20 passes", ours_bpr, implicit=implicit_bpr)
+
+    import ranx
+
+    scores = np.where(seen, -np.inf, ours_bpr())
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    qrels = ranx.Qrels({str(v): {str(j): 1 for j in np.flatnonzero(relevant[v])} for v in range(943) if relevant[v].any()})
+    run = ranx.Run({str(v): {str(j): float(scores[v, j]) for j in best[v]} for v in range(943) if relevant[v].any()})
+    names = ["precision@10", "recall@10", "map@10", "ndcg@10", "hit_rate@10"]
+    theirs, ours = ranx.evaluate(qrels, run, names), evaluate(scores, relevant, seen)
+    for a, b in zip(("precision", "recall", "ap", "ndcg", "hit"), names):
+        assert np.isclose(np.nanmean(ours[a]), theirs[b], rtol=1e-9), (a, np.nanmean(ours[a]), theirs[b])
+    row("five metrics at 10 for 943 users, with the lists", lambda: evaluate(scores, relevant, seen), **{"ranx, lists made before": lambda: ranx.evaluate(qrels, run, names)})
+
+
+def ranking_metrics():
+    import ranx
+
+    from engagement_book.recommend.evaluation import evaluate
+
+    rng = np.random.default_rng(0)
+    scores, relevant = rng.random((943, 1682)), rng.random((943, 1682)) < .02
+    top = np.argsort(-scores, axis=1)[:, :20]
+    truth = ranx.Qrels({str(u): {str(j): 1 for j in np.flatnonzero(r)} for u, r in enumerate(relevant)})
+    run = ranx.Run({str(u): {str(j): float(-i) for i, j in enumerate(t)} for u, t in enumerate(top)})
+    names = ["precision@10", "recall@10", "map@10", "ndcg@10", "hit_rate@10"]
+    ranx.evaluate(truth, run, names)                                   # compiles
+    row("six metrics of 943 lists, ours sorts all items", lambda: evaluate(scores, relevant, np.zeros_like(relevant)), **{"ranx, sorted lists given": lambda: ranx.evaluate(truth, run, names)})
+
+
+def content():
+    import faiss
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    from engagement_book.recommend.content import content_scores, tfidf, unit
+    from engagement_book.recommend.evaluation import top_k
+
+    rng = np.random.default_rng(0)
+    counts, taken = rng.poisson(.05, (1682, 600)).astype(float), (rng.random((943, 1682)) < .06).astype(float)
+    row("TF-IDF of 1,682 × 600 counts", lambda: tfidf(counts), **{"scikit-learn": lambda: TfidfTransformer().fit_transform(counts)})
+    items = tfidf(counts)
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(600)
+    index.add(items.astype(np.float32))
+    queries = unit(taken @ items).astype(np.float32)
+    row("ten best of 1,682 items for 943 profiles", lambda: top_k(content_scores(taken, items), 10), **{"Faiss flat, profiles given": lambda: index.search(queries, 10)})
+
+
+def sequential():
+    import pandas as pd
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from engagement_book.recommend.sequential import NextItem, SASRec, leave_last_out, sequences, transitions, windows
+    from engagement_book.workbench.load import load
+
+    torch.set_num_threads(1)
+    r = load("ml-100k").ratings
+    train, _, _ = leave_last_out(sequences(r.user - 1, r.item - 1, r.timestamp))
+    frame = pd.DataFrame({"user": np.repeat(range(len(train)), [len(s) for s in train]), "item": np.concatenate(train)})
+
+    def by_pandas():
+        n = frame.assign(next=frame.groupby("user").item.shift(-1)).dropna().astype(int).groupby(["item", "next"]).size()
+        table = np.zeros((1682, 1682))
+        table[n.index.get_level_values(0), n.index.get_level_values(1)] = n
+        return table
+
+    assert (by_pandas() == transitions(train, 1682)).all()
+    row("transition counts, 98,114 events, 1,682 films", lambda: transitions(train, 1682), **{"pandas groupby": by_pandas})
+
+    class Plain(NextItem):
+        def __init__(self):
+            super().__init__(1682, 64, 0.)
+            self.position = nn.Parameter(torch.zeros(50, 64))
+            layer = nn.TransformerEncoderLayer(64, 2, 128, dropout=0., batch_first=True, norm_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 1, norm=nn.LayerNorm(64), enable_nested_tensor=False)
+            self.register_buffer("mask", torch.ones(50, 50, dtype=torch.bool).triu(1))
+
+        def forward(self, x):
+            return self.encoder(self.items(x) + self.position, mask=self.mask, is_causal=True)
+
+    x, y = (torch.from_numpy(v[:64]) for v in windows(train, 50))
+    real = y > 0
+
+    def stepper(model):
+        optimizer = torch.optim.Adam(model.parameters())
+
+        def step():
+            loss = F.cross_entropy(model.scores(model(x)[real]), y[real] - 1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return step
+
+    torch.manual_seed(0)
+    row("SASRec, one step of 64 windows of 50", stepper(SASRec(1682, drop=0.)), **{"nn.TransformerEncoder": stepper(Plain())})
+
+
+def serving():
+    import faiss
+    from implicit.cpu.topk import topk as implicit_topk
+
+    from engagement_book.recommend.evaluation import top_k
+    from engagement_book.recommend.serving import IVF, best, index_recall, kmeans
+
+    faiss.omp_set_num_threads(1)
+    g = np.random.default_rng(0)
+    shrink = np.arange(1, 65, dtype=np.float32) ** -.5
+    kinds = g.standard_normal((2_000, 64), dtype=np.float32) * shrink
+
+    def around(n):
+        kind = g.integers(len(kinds), size=n)
+        x = g.standard_normal((n, 64), dtype=np.float32)
+        x *= .6 * shrink
+        for start in range(0, n, 50_000):
+            x[start:start + 50_000] += kinds[kind[start:start + 50_000]]
+        return x
+
+    items, people = around(1_000_000), around(100)
+    q = people[0]
+    flat = faiss.IndexFlatIP(64)
+    flat.add(items)
+    row("exact 10 best of 1,000,000, one request", lambda: best(items @ q, 10), **{
+        "faiss IndexFlatIP": lambda: flat.search(q[None], 10),
+        "implicit topk": lambda: implicit_topk(items, q[None], 10, num_threads=1),
+        "evaluation.top_k": lambda: top_k((items @ q)[None], 10)})
+    truth = flat.search(people, 10)[1]
+    del flat
+    sample = g.choice(len(items), 41_024, replace=False)
+    centres = kmeans(items[sample[1024:]], items[sample[:1024]], 6)
+    ours = IVF(items, centres)
+    peer = faiss.index_factory(64, "IVF1024,Flat", faiss.METRIC_INNER_PRODUCT)
+    peer.cp.niter = 6
+    peer.train(items[sample[1024:]])
+    peer.add(items)
+    for probes in (8, 64):
+        peer.nprobe = probes
+        a = index_recall([ours.search(p, 10, probes) for p in people], truth)
+        b = index_recall([peer.search(p[None], 10)[1][0] for p in people], truth)
+        row(f"IVF, {probes} of 1,024 cells, recall {a:.3f} and {b:.3f}", lambda: ours.search(q, 10, probes), **{"faiss IVFFlat": lambda: peer.search(q[None], 10)})
+    row("building the IVF (assigning 1,000,000 items)", lambda: IVF(items, centres), **{"faiss add": lambda: (peer.reset(), peer.add(items))})
+    print(f"memory for 1,000,000 × 64: table {items.nbytes / 1e6:.0f} MB, our IVF {ours.nbytes / 1e6:.0f} MB, faiss IVF {faiss.serialize_index(peer).nbytes / 1e6:.0f} MB serialised")
+    small, users = items[:1682], people.repeat(10, axis=0)[:943]
+    row("10 best of 1,682 items for 943 users", lambda: top_k(users @ small.T, 10), **{"implicit topk": lambda: implicit_topk(small, users, 10, num_threads=1)})
+
+
+def weighted_als():
+    from engagement_book.recommend.evaluation import stratified_split
+    from engagement_book.recommend.spark import _why_no_spark, wals
+    from engagement_book.workbench.load import load
+
+    r = load("ml-100k").ratings
+    columns = r.user.to_numpy() - 1, r.item.to_numpy() - 1, r.rating.to_numpy(float)
+    train = stratified_split(columns[1], np.random.RandomState(42).random_sample(len(r)))
+    known = tuple(c[train] for c in columns)
+    if why := _why_no_spark():
+        print(f"ALS on ML-100K, NumPy: {best_time(lambda: wals(known, (943, 1682))) * 1e3:.0f} ms; Spark: {why}")
+        return
+    import tempfile
+
+    import pandas as pd
+
+    path = tempfile.mkdtemp() + "/ratings.csv"
+    pd.DataFrame(dict(zip(("user", "item", "rating"), known))).to_csv(path, index=False)
+    row("ALS on ML-100K, rank 10, 15 steps", lambda: wals(known, (943, 1682)), **{"Spark local[2]": lambda: wals(path, (943, 1682))})
+
+
 if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
-    for bench in (mlp, adam, convolution, recurrent, attention, words, neighbours):
+    for bench in (mlp, adam, convolution, recurrent, attention, words, neighbours, factorization, ranking_metrics, content, sequential, serving, weighted_als):
         bench()

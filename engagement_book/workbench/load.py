@@ -184,7 +184,13 @@ def _idx(data: bytes, t: dict):
     shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)      # the IDX format: fourth byte = number of dimensions
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
 
-# %% ../../nbs/00_workbench/03_load.ipynb #d25d895e
+# %% ../../nbs/00_workbench/03_load.ipynb #b571f914
+def _parquet(data: bytes, t: dict):
+    import fastparquet
+
+    return fastparquet.ParquetFile(io.BytesIO(data)).to_pandas(t.get("columns"))
+
+# %% ../../nbs/00_workbench/03_load.ipynb #f2d2435c
 def _word2vec(data: bytes, t: dict):
     import numpy as np
     import pandas as pd
@@ -202,7 +208,7 @@ def _word2vec(data: bytes, t: dict):
     return pd.DataFrame(vectors, index=words)
 
 
-READERS = {"separated": _separated, "csv": _csv, "lines": _lines, "idx": _idx, "word2vec": _word2vec}
+READERS = {"separated": _separated, "csv": _csv, "lines": _lines, "idx": _idx, "parquet": _parquet, "word2vec": _word2vec}
 
 # %% ../../nbs/00_workbench/03_load.ipynb #fc4f23e6
 def load(
