@@ -375,7 +375,7 @@ def serving():
     flat = faiss.IndexFlatIP(64)
     flat.add(items)
     row("exact 10 best of 1,000,000, one request", lambda: best(items @ q, 10), **{
-        "faiss IndexFlatIP": lambda: flat.search(q[None], 10),
+        "faiss IndexFlatIP": lambda index=flat: index.search(q[None], 10),
         "implicit topk": lambda: implicit_topk(items, q[None], 10, num_threads=1),
         "evaluation.top_k": lambda: top_k((items @ q)[None], 10)})
     truth = flat.search(people, 10)[1]
@@ -391,7 +391,7 @@ def serving():
         peer.nprobe = probes
         a = index_recall([ours.search(p, 10, probes) for p in people], truth)
         b = index_recall([peer.search(p[None], 10)[1][0] for p in people], truth)
-        row(f"IVF, {probes} of 1,024 cells, recall {a:.3f} and {b:.3f}", lambda: ours.search(q, 10, probes), **{"faiss IVFFlat": lambda: peer.search(q[None], 10)})
+        row(f"IVF, {probes} of 1,024 cells, recall {a:.3f} and {b:.3f}", lambda n=probes: ours.search(q, 10, n), **{"faiss IVFFlat": lambda: peer.search(q[None], 10)})
     row("building the IVF (assigning 1,000,000 items)", lambda: IVF(items, centres), **{"faiss add": lambda: (peer.reset(), peer.add(items))})
     print(f"memory for 1,000,000 × 64: table {items.nbytes / 1e6:.0f} MB, our IVF {ours.nbytes / 1e6:.0f} MB, faiss IVF {faiss.serialize_index(peer).nbytes / 1e6:.0f} MB serialised")
     small, users = items[:1682], people.repeat(10, axis=0)[:943]
