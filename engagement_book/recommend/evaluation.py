@@ -66,21 +66,29 @@ def ndcg(
     best = np.cumsum(worth)[np.clip(n_relevant, 1, k) - 1]
     return _defined(hit @ worth / best, n_relevant)
 
-# %% ../../nbs/04_recommend/01_evaluation.ipynb #ac9f9b20
+# %% ../../nbs/04_recommend/01_evaluation.ipynb #54bc823f
 def top_k(
     scores: np.ndarray,          # (n_users, n_items) float, higher is better
     k: int,                      # length of the lists
     seen: np.ndarray | None = None,      # (n_users, n_items) bool, items not to be shown
 ) -> np.ndarray:                 # (n_users, k) int64 item indices, best first; −1 where no candidate is left
-    "Best k unseen items of each user, ties in item order; ValueError for a NaN score."
+    "Best k unseen items of each user, ties in item order; ValueError for a NaN score or k < 1."
     s = np.array(scores, dtype=np.float64)
-    if np.isnan(s).any():
-        raise ValueError(f"{np.isnan(s).sum()} scores are NaN: they have no rank")
+    if np.isnan(s).any() or k < 1:
+        raise ValueError(f"{np.isnan(s).sum()} scores are NaN, which have no rank; lists have {k} places")
     if seen is not None:
         s[seen] = -np.inf
-    best = np.argsort(-s, axis=1, kind="stable")[:, :k]
-    best = np.where(np.take_along_axis(s, best, 1) > -np.inf, best, -1)
-    return np.pad(best, ((0, 0), (0, max(0, k - best.shape[1]))), constant_values=-1).astype(np.int64)
+    m = min(k, s.shape[1])
+    last = np.partition(s, -m, axis=1)[:, -m, None]          # the score of the last place
+    chosen, tied = s > last, s == last
+    left = m - chosen.sum(1)
+    many = tied.sum(1) > left
+    tied[many] &= tied[many].cumsum(1) <= left[many, None]   # the first items of a tie at the border
+    best = np.nonzero(chosen | tied)[1].reshape(len(s), m)
+    value = np.take_along_axis(s, best, 1)
+    order = np.argsort(-value, axis=1, kind="stable")
+    best = np.where(np.take_along_axis(value, order, 1) > -np.inf, np.take_along_axis(best, order, 1), -1)
+    return np.pad(best, ((0, 0), (0, k - m)), constant_values=-1).astype(np.int64)
 
 # %% ../../nbs/04_recommend/01_evaluation.ipynb #7b1f2754
 def hits(
@@ -134,7 +142,7 @@ def stratified_split(
     train[order] = place < np.repeat(np.round(share * size), size)
     return train
 
-# %% ../../nbs/04_recommend/01_evaluation.ipynb #80f59772
+# %% ../../nbs/04_recommend/01_evaluation.ipynb #367a44be
 def temporal_split(
     seconds: np.ndarray,         # (n,) time of each row
     share: float = .75,          # training share, before ties
@@ -143,14 +151,15 @@ def temporal_split(
     "Training rows: those not later than the row number round(share × size) by time, halves to even; equal times stay together."
     groups = np.zeros(len(seconds), dtype=int) if groups is None else groups
     order = np.lexsort((seconds, groups))
-    _, first, group, size = np.unique(groups[order], return_index=True, return_inverse=True, return_counts=True)
+    _, first, group, size = np.unique(groups[order], return_index=True, return_inverse=True,
+                                      return_counts=True)
     n = np.round(share * size).astype(int)
     until = seconds[order][first + np.maximum(n, 1) - 1]
     train = np.empty(len(seconds), dtype=bool)
     train[order] = (seconds[order] <= until[group]) & (n > 0)[group]
     return train
 
-# %% ../../nbs/04_recommend/01_evaluation.ipynb #61f56b27
+# %% ../../nbs/04_recommend/01_evaluation.ipynb #fd10d1a3
 def evaluate(
     scores: np.ndarray,          # (n_users, n_items) or (n_items,), higher is better
     relevant: np.ndarray,        # (n_users, n_items) bool, the test part
@@ -161,7 +170,8 @@ def evaluate(
     hit = hits(top_k(np.broadcast_to(scores, relevant.shape), k, seen), relevant)
     n = relevant.sum(1)
     return {"precision": precision(hit, n), "recall": recall(hit, n), "ap": average_precision(hit, n),
-            "ap_reachable": average_precision(hit, n, "reachable"), "ndcg": ndcg(hit, n), "hit": hit_rate(hit, n)}
+            "ap_reachable": average_precision(hit, n, "reachable"), "ndcg": ndcg(hit, n),
+            "hit": hit_rate(hit, n)}
 
 # %% ../../nbs/04_recommend/01_evaluation.ipynb #1bab3698
 def rank_of(
@@ -213,7 +223,7 @@ def rmse_per_user(
     total = np.bincount(user, (predicted - actual) ** 2, n_users)
     return np.sqrt(np.divide(total, n, out=np.full(n_users, np.nan), where=n > 0))
 
-# %% ../../nbs/04_recommend/01_evaluation.ipynb #752d4a7e
+# %% ../../nbs/04_recommend/01_evaluation.ipynb #189b68e3
 def paired_bootstrap(
     a: np.ndarray,               # (n_users,) metric of A for each user
     b: np.ndarray,               # (n_users,) metric of B, same users in the same order
@@ -224,7 +234,8 @@ def paired_bootstrap(
     "Percentile interval of the mean difference over resampled users (Efron); ValueError for other shapes or NaN."
     d = np.asarray(a, dtype=np.float64) - b
     if np.shape(a) != np.shape(b) or d.ndim != 1 or np.isnan(d).any():
-        raise ValueError(f"pairs need one number per user and side, got shapes {np.shape(a)}, {np.shape(b)} and {np.isnan(d).sum()} NaN")
+        raise ValueError(f"pairs need one number per user and side, got shapes {np.shape(a)}, {np.shape(b)} "
+                         f"and {np.isnan(d).sum()} NaN")
     drawn = np.random.default_rng(seed).integers(0, len(d), (resamples, len(d)))
     low, high = np.percentile(d[drawn].mean(1), [50 - 50 * level, 50 + 50 * level])
     return float(d.mean()), float(low), float(high)
