@@ -147,6 +147,38 @@ def words():
         gensim=lambda: Word2Vec(rows, vector_size=48, window=3, min_count=1, sg=1, negative=5, epochs=1, workers=1, seed=1))
 
 
+def pretraining():
+    import torch
+    from torch.nn import functional as F
+
+    from engagement_book.language.pretraining import LanguageModel, choose_masks, corrupt
+
+    torch.set_num_threads(1)
+    rng, g = np.random.default_rng(0), np.random.default_rng(1)
+    ids = rng.integers(5, 1000, (2000, 32))
+    own, as_tensor = np.broadcast_to(np.arange(32), ids.shape), torch.from_numpy(ids)
+
+    def collator():
+        inputs = as_tensor.clone()
+        picked = torch.bernoulli(torch.full(ids.shape, .15)).bool()
+        masked = torch.bernoulli(torch.full(ids.shape, .8)).bool() & picked
+        inputs[masked] = 4
+        swapped = torch.bernoulli(torch.full(ids.shape, .5)).bool() & picked & ~masked
+        inputs[swapped] = torch.randint(5, 1000, ids.shape)[swapped]
+
+    row("masks for 64,000 tokens", lambda: corrupt(ids, choose_masks(own, g), g, 1000), **{"torch, as in HF": collator})
+    net = LanguageModel(1000, 64, 4, 128, longest=32)
+    layer = torch.nn.TransformerEncoderLayer(64, 4, 128, 0., batch_first=True, norm_first=True)
+    twin = torch.nn.TransformerEncoder(layer, 1, torch.nn.LayerNorm(64), enable_nested_tensor=False)
+    x, where = as_tensor[:32], torch.from_numpy(choose_masks(own[:32], g))
+
+    def step(forward):
+        return lambda: F.cross_entropy(net.scores(forward()[where]), x[where]).backward()
+
+    row("masked LM, forward and backward, 32 × 32", step(lambda: net(x)),
+        **{"torch.nn.TransformerEncoder": step(lambda: twin(net.embed(x) + net.position[:32]))})
+
+
 def neighbours():
     from scipy import sparse
     from sklearn.neighbors import NearestNeighbors
@@ -421,5 +453,5 @@ def weighted_als():
 
 if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
-    for bench in (mlp, adam, convolution, recurrent, attention, words, neighbours, factorization, ranking_metrics, content, sequential, serving, weighted_als):
+    for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization, ranking_metrics, content, sequential, serving, weighted_als):
         bench()

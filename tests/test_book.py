@@ -102,8 +102,8 @@ def test_the_ledger_is_consistent(book):
     for cid, (name, c) in settled.items():
         expected = claim.ledger()[cid]["verdict"]
         assert c["verdict"] == {"to_build": "built"}.get(expected, expected), (name, cid)
-    for section in ("2.3.1", "2.3.3"):
-        assert [i for i, e in claim.ledger().items() if e["section"] == section and i not in settled] == []
+    done = ("2.1.", "2.2.", "2.3.", "part2-summary", "3.1.3", "3.2.2", "4.2.2")      # sections of which nothing may be left
+    assert [i for i, e in claim.ledger().items() if e["section"].startswith(done) and i not in settled] == []
 
 
 def test_the_ledger_has_all_claims_once():

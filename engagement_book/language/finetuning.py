@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['mean_states', 'Classifier', 'features', 'finetune', 'text_loss', 'macro_f1', 'steps_to']
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #8b9fdbb9
+# %% ../../nbs/02_language/06_finetuning.ipynb #e02ce45e
 import copy
 
 import numpy as np
@@ -33,7 +33,8 @@ class Classifier(nn.Module):
         classes: int = 2,        # number of labels
     ):
         super().__init__()
-        self.body, self.head = copy.deepcopy(net), nn.Linear(net.embed.embedding_dim, classes, dtype=net.bias.dtype)
+        self.body, self.head = copy.deepcopy(net), nn.Linear(net.embed.embedding_dim, classes,
+            dtype=net.bias.dtype)
         nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
 
     def forward(self,
@@ -42,7 +43,7 @@ class Classifier(nn.Module):
         "Scores of the labels."
         return self.head(mean_states(self.body, ids))
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #36554971
+# %% ../../nbs/02_language/06_finetuning.ipynb #0b7e1c5a
 @torch.no_grad()
 def features(
     net: LanguageModel,      # not changed
@@ -50,9 +51,10 @@ def features(
     batch: int = 500,        # rows at a time
 ) -> np.ndarray:             # (n, d) one vector per text
     "Vectors of texts from a model that is not trained any further."
-    return np.concatenate([mean_states(net, torch.from_numpy(ids[i:i + batch])).numpy() for i in range(0, len(ids), batch)])
+    return np.concatenate([mean_states(net, torch.from_numpy(ids[i:i + batch])).numpy() for i in range(0,
+        len(ids), batch)])
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #187291ba
+# %% ../../nbs/02_language/06_finetuning.ipynb #85586113
 def finetune(
     model: Classifier,               # trained in place
     ids: np.ndarray,                 # (n, length) tokens
@@ -70,7 +72,8 @@ def finetune(
     history, best = {"train": [], "valid": []}, None
     for step in range(steps):
         rows = np.random.default_rng([seed, step]).integers(len(y), size=batch)
-        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
+        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps),
+                                                     1.)
         history["train"].append(_step(model, optimiser, ids[rows], y[rows]))
         if valid and (step + 1) % every == 0:
             history["valid"].append(text_loss(model, *valid))
@@ -79,7 +82,7 @@ def finetune(
         model.load_state_dict(best)
     return history
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #de1315f3
+# %% ../../nbs/02_language/06_finetuning.ipynb #4b88f62c
 def _step(model, optimiser, ids, y):
     "One step on these texts, without columns that are padding for all of them; the loss before it."
     longest = max(1, int((ids > 0).sum(1).max()))
@@ -98,7 +101,8 @@ def text_loss(
     y: np.ndarray,           # (n,) labels, int64
 ) -> float:                  # mean cross-entropy, nats
     "Loss on texts that are not trained on."
-    parts = [F.cross_entropy(model(torch.from_numpy(ids[i:i + 500])), torch.from_numpy(y[i:i + 500]), reduction="sum") for i in range(0, len(y), 500)]
+    parts = [F.cross_entropy(model(torch.from_numpy(ids[i:i + 500])), torch.from_numpy(y[i:i + 500]),
+                             reduction="sum") for i in range(0, len(y), 500)]
     return float(sum(parts)) / len(y)
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #ccbd66d5

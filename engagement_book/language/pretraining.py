@@ -46,7 +46,7 @@ def corrupt(
     fate, other = rng.random(ids.shape), rng.integers(REGULAR, size, ids.shape)
     return np.where(chosen & (fate < .8), MASK, np.where(chosen & (fate >= .9), other, ids))
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #ba3c1b77
+# %% ../../nbs/02_language/05_pretraining.ipynb #d6d8dd5a
 def mask_shares(
     ids: np.ndarray,         # (n, length) tokens before
     seen: np.ndarray,        # (n, length) tokens after `corrupt`
@@ -58,9 +58,10 @@ def mask_shares(
     hits = {"chosen": (k, n, .15), "masked": ((seen == MASK)[chosen].sum(), k, .8),
             "changed": (((seen != MASK) & (seen != ids))[chosen].sum(), k, .1 * (1 - 1 / size)),
             "kept": ((seen == ids)[chosen].sum(), k, .1 * (1 + 1 / size))}
-    return {name: (float(x / m), float((x / m - p) / np.sqrt(p * (1 - p) / m))) for name, (x, m, p) in hits.items()}
+    return {name: (float(x / m), float((x / m - p) / np.sqrt(p * (1 - p) / m))) for name,
+            (x, m, p) in hits.items()}
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #a6f15ce7
+# %% ../../nbs/02_language/05_pretraining.ipynb #5e8037a2
 class LanguageModel(nn.Module):
     "Transformer encoder that scores every token at every position; id 0 is padding and is never looked at."
 
@@ -74,7 +75,8 @@ class LanguageModel(nn.Module):
         tied: bool = True,   # score with the embedding table; else with a table of its own, which starts at zero
     ):
         super().__init__()
-        self.embed, self.norm, self.bias = nn.Embedding(size, d), LayerNorm(d), nn.Parameter(torch.zeros(size))
+        self.embed, self.norm, self.bias = nn.Embedding(size,
+                                                        d), LayerNorm(d), nn.Parameter(torch.zeros(size))
         nn.init.normal_(self.embed.weight, std=.1)
         self.table = self.embed.weight if tied else nn.Parameter(torch.zeros(size, d))
         self.layers = nn.ModuleList(EncoderLayer(d, heads, ff) for _ in range(layers))
@@ -99,7 +101,7 @@ def scores(self: LanguageModel,
     "Scores of all tokens: product with the table, plus a bias per token."
     return F.linear(states, self.table, self.bias)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #ad3f0052
+# %% ../../nbs/02_language/05_pretraining.ipynb #496ddafb
 def masked_loss(
     net: LanguageModel,          # model to be trained
     ids: np.ndarray,             # (n, length) clean tokens
@@ -110,9 +112,10 @@ def masked_loss(
     "Masked language modelling. Devlin et al. (2019)."
     chosen = choose_masks(groups, rng, share)
     states = net(torch.from_numpy(corrupt(ids, chosen, rng, len(net.bias))))[torch.from_numpy(chosen)]
-    return F.cross_entropy(net.scores(states), torch.from_numpy(ids[chosen]), reduction="sum") / max(chosen.sum(), 1)
+    return F.cross_entropy(net.scores(states), torch.from_numpy(ids[chosen]),
+                           reduction="sum") / max(chosen.sum(), 1)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #9a9b6ce1
+# %% ../../nbs/02_language/05_pretraining.ipynb #a6ee4a82
 def causal_loss(
     net: LanguageModel,          # model to be trained
     ids: np.ndarray,             # (n, length) tokens
@@ -121,9 +124,10 @@ def causal_loss(
 ) -> torch.Tensor:               # mean cross-entropy of each token given those left of it, nats
     "Causal language modelling: the next token, at every position at once. Radford et al. (2018)."
     y = torch.from_numpy(ids)
-    return F.cross_entropy(net.scores(net(y, causal=True)[:, :-1]).flatten(0, 1), y[:, 1:].flatten(), ignore_index=0)
+    return F.cross_entropy(net.scores(net(y, causal=True)[:, :-1]).flatten(0, 1), y[:, 1:].flatten(),
+                           ignore_index=0)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #e7f2f33d
+# %% ../../nbs/02_language/05_pretraining.ipynb #a8fd6394
 def denoising_loss(
     net: LanguageModel,          # model to be trained
     ids: np.ndarray,             # (n, length) clean tokens
@@ -134,7 +138,8 @@ def denoising_loss(
     "Denoising auto-encoder: random tokens replaced, the whole text to be restored. Vincent et al. (2008), on tokens."
     spoiled = (rng.random(ids.shape) < share) & (groups >= 0)
     noisy = np.where(spoiled, rng.integers(REGULAR, len(net.bias), ids.shape), ids)
-    return F.cross_entropy(net.scores(net(torch.from_numpy(noisy))).flatten(0, 1), torch.from_numpy(ids).flatten(), ignore_index=0)
+    return F.cross_entropy(net.scores(net(torch.from_numpy(noisy))).flatten(0, 1),
+                           torch.from_numpy(ids).flatten(), ignore_index=0)
 
 # %% ../../nbs/02_language/05_pretraining.ipynb #7182f5ec
 class CheckpointError(ValueError):
@@ -165,7 +170,7 @@ def load_checkpoint(
         raise CheckpointError(f"{Path(path).name} is damaged: its content does not match its checksum")
     return torch.load(io.BytesIO(body), weights_only=True)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #ed3cd130
+# %% ../../nbs/02_language/05_pretraining.ipynb #2be900f4
 def pretrain(
     net: LanguageModel,              # trained in place
     ids: np.ndarray,                 # (rows, length) tokens
@@ -180,14 +185,19 @@ def pretrain(
 ) -> list[float]:                    # loss of each step, nats
     "Train with Adam; a run resumed from its checkpoint ends with the same weights. CheckpointError for the file of another run."
     optimiser = torch.optim.Adam(net.parameters(), betas=(.9, .99), fused=True)
-    settings = {"loss": loss.__name__, "steps": steps, "seed": seed, "rate": rate, "batch": batch, "rows": len(ids)}
-    losses = _resume(Path(checkpoint), net, optimiser, settings) if checkpoint and Path(checkpoint).exists() else []
+    settings = {"loss": loss.__name__, "steps": steps, "seed": seed, "rate": rate, "batch": batch,
+                "rows": len(ids)}
+    losses = _resume(Path(checkpoint), net, optimiser,
+                     settings) if checkpoint and Path(checkpoint).exists() else []
     for step in range(len(losses), steps):
         rng = np.random.default_rng([seed, step])
-        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
+        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps),
+                                                     1.)
         losses.append(_step(net, optimiser, loss, ids, groups, rng.integers(len(ids), size=batch), rng))
         if checkpoint and (step + 1) % every == 0:
-            save_checkpoint(checkpoint, {"settings": settings, "losses": losses, "net": net.state_dict(), "optimiser": optimiser.state_dict()})
+            save_checkpoint(checkpoint,
+                            {"settings": settings, "losses": losses, "net": net.state_dict(),
+                             "optimiser": optimiser.state_dict()})
     return losses
 
 # %% ../../nbs/02_language/05_pretraining.ipynb #55046d6c

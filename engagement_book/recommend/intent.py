@@ -21,8 +21,9 @@ def bought_within(
     bought[customer[(day > cutoff) & (day <= cutoff + horizon)]] = True
     return bought
 
-# %% ../../nbs/04_recommend/08_intent.ipynb #90f6174b
-FEATURES = ("orders", "dollars", "days since last", "days since first", "dollars per order", "orders in 30 days",
+# %% ../../nbs/04_recommend/08_intent.ipynb #d41de9ce
+FEATURES = ("orders", "dollars", "days since last", "days since first", "dollars per order",
+            "orders in 30 days",
             "orders in 90 days", "days between orders")
 
 

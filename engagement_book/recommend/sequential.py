@@ -30,25 +30,27 @@ def sequences(
     order = np.lexsort((np.arange(len(user)), time, user))
     return np.split(item[order], np.flatnonzero(np.diff(user[order])) + 1)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #f812e7af
+# %% ../../nbs/04_recommend/05_sequential.ipynb #8a339fc5
 def leave_last_out(
     seqs: list[np.ndarray],      # items of each user, oldest first
 ) -> tuple:                      # training sequences, (n,) validation items, (n,) test items
     "Last item for test, the one before for validation; ValueError for a sequence of fewer than three items."
     if (short := min(map(len, seqs))) < 3:
-        raise ValueError(f"a sequence of {short} items has no training part; drop such users first and say so")
+        raise ValueError(f"a sequence of {short} items has no training part; drop such users first and say "
+                         f"so")
     return [s[:-2] for s in seqs], np.array([s[-2] for s in seqs]), np.array([s[-1] for s in seqs])
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #dbba74ff
+# %% ../../nbs/04_recommend/05_sequential.ipynb #d4030293
 def transitions(
     seqs: list[np.ndarray],      # items of each user, oldest first
     n_items: int,                # size of the catalogue
 ) -> np.ndarray:                 # (n_items, n_items) float, how often the column came directly after the row
     "Transition counts within sequences."
     before, after = (np.concatenate([s[part] for s in seqs]) for part in (slice(None, -1), slice(1, None)))
-    return np.bincount(before * n_items + after, minlength=n_items ** 2).reshape(n_items, n_items).astype(float)
+    return np.bincount(before * n_items + after, minlength=n_items ** 2).reshape(n_items,
+        n_items).astype(float)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #207ed9b1
+# %% ../../nbs/04_recommend/05_sequential.ipynb #32c034f7
 def markov(
     counts: np.ndarray,      # (n_items, n_items) transition counts
     share: np.ndarray,       # (n_items,) popularity of each item, sums to 1
@@ -56,10 +58,11 @@ def markov(
 ) -> np.ndarray:             # (n_items, n_items) probability of the column after the row
     "First-order Markov chain, smoothed with popularity; ValueError for a weight that is not positive."
     if weight <= 0:
-        raise ValueError(f"without a prior an unseen item has no next one; weight must be positive, got {weight}")
+        raise ValueError(f"without a prior an unseen item has no next one; weight must be positive, got "
+                         f"{weight}")
     return (counts + weight * share) / (counts.sum(1, keepdims=True) + weight)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #69be1fa5
+# %% ../../nbs/04_recommend/05_sequential.ipynb #462dfd42
 def next_item(
     scores: np.ndarray,          # (n, n_items) float, higher is better
     target: np.ndarray,          # (n,) int, the item that came
@@ -72,7 +75,8 @@ def next_item(
         raise ValueError("a NaN score has no rank")
     if seen is not None:
         if seen[rows, target].any():
-            raise ValueError(f"{int(seen[rows, target].sum())} targets are among the removed items and could never be found")
+            raise ValueError(f"{int(seen[rows, target].sum())} targets are among the removed items and could "
+                             f"never be found")
         s[seen] = -np.inf
     own = s[rows, target][:, None]
     rank = 1 + (s > own).sum(1) + ((s == own) & (np.arange(s.shape[1]) < target[:, None])).sum(1)
@@ -105,7 +109,7 @@ def last_window(
     x = np.array([np.pad(s[-length:] + 1, (0, length - len(s[-length:]))) for s in seqs], dtype=np.int64)
     return x, (x > 0).sum(1) - 1
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #cfce07d0
+# %% ../../nbs/04_recommend/05_sequential.ipynb #5de62561
 class NextItem(nn.Module):
     "What the networks of this chapter share: item vectors, used to read and to score, a bias per item, and dropout."
 
@@ -115,7 +119,8 @@ class NextItem(nn.Module):
         drop: float,         # dropout rate of the inputs, in training
     ):
         super().__init__()
-        self.items, self.bias, self.drop = nn.Embedding(n_items + 1, d, padding_idx=0), nn.Parameter(torch.zeros(n_items)), nn.Dropout(drop)
+        self.items, self.bias, self.drop = nn.Embedding(n_items + 1, d,
+                                                        padding_idx=0), nn.Parameter(torch.zeros(n_items)), nn.Dropout(drop)
         nn.init.normal_(self.items.weight[1:], std=.05)
 
     def scores(self,
@@ -143,7 +148,7 @@ class GRU4Rec(NextItem):
         "One vector after each item, from a state that starts at zero."
         return self.out(self.gru(self.drop(self.items(x)))[0])
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #23b6ab85
+# %% ../../nbs/04_recommend/05_sequential.ipynb #c86a4cc6
 class SASRec(NextItem):
     "Causal self-attention over item vectors with learned positions, Kang & McAuley (2018); dropout before and after the layers only."
 
@@ -157,7 +162,8 @@ class SASRec(NextItem):
     ):
         super().__init__(n_items, d, drop)
         self.position = nn.Parameter(.02 * torch.randn(longest, d))
-        self.layers, self.norm = nn.ModuleList(EncoderLayer(d, heads, 2 * d) for _ in range(layers)), LayerNorm(d)
+        self.layers, self.norm = nn.ModuleList(EncoderLayer(d, heads,
+                                                            2 * d) for _ in range(layers)), LayerNorm(d)
         self.register_buffer("mask", torch.from_numpy(causal_mask(longest)))
 
     def forward(self,
@@ -191,7 +197,7 @@ class LastItems(NextItem):
         image = F.pad(self.items(x).transpose(1, 2), (self.span - 1, 0))
         return self.out(self.drop(F.relu(self.filters(image)).transpose(1, 2)))
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #155649ee
+# %% ../../nbs/04_recommend/05_sequential.ipynb #d7162e6e
 def fit(
     model: NextItem,             # the network, trained in place
     seqs: list[np.ndarray],      # training sequences, oldest item first
@@ -207,7 +213,9 @@ def fit(
         raise ValueError("no sequence has two items")
     model.train()
     optimizer, total, losses = torch.optim.Adam(model.parameters(), lr), epochs * -(-len(x) // batch), []
-    shape = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / (total / 3), (total - s) / (total * 2 / 3)))
+    shape = torch.optim.lr_scheduler.LambdaLR(optimizer,
+                                              lambda s: min((s + 1) / (total / 3),
+                                                            (total - s) / (total * 2 / 3)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(epochs):
@@ -227,7 +235,7 @@ def _step(model, optimizer, x, target, real):
     optimizer.step()
     return loss.item()
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #6133100c
+# %% ../../nbs/04_recommend/05_sequential.ipynb #e96be9fc
 @torch.no_grad()
 def predict(
     model: NextItem,             # a trained network
@@ -237,7 +245,8 @@ def predict(
     "Scores of all items as the next one, dropout off."
     model.eval()
     x, place = last_window(seqs, length)
-    h = [model(part)[torch.arange(len(part)), at] for part, at in zip(torch.from_numpy(x).split(256), torch.from_numpy(place).split(256), strict=True)]
+    h = [model(part)[torch.arange(len(part)), at] for part,
+         at in zip(torch.from_numpy(x).split(256), torch.from_numpy(place).split(256), strict=True)]
     return model.scores(torch.cat(h)).numpy()
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #9750fad1

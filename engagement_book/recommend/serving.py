@@ -27,7 +27,7 @@ def best(
     near = near[np.argsort(-s[near], kind="stable")][:k]
     return near[s[near] > -np.inf]
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #d9de05ec
+# %% ../../nbs/04_recommend/07_serving.ipynb #47c0b866
 def assign(
     x: np.ndarray,               # (n, d) float, points
     centres: np.ndarray,         # (n_cells, d) float, same dtype
@@ -52,7 +52,8 @@ def kmeans(
 
     for _ in range(steps):
         cell = assign(x, start)
-        members = sparse.csr_matrix((np.ones(len(x), x.dtype), (cell, np.arange(len(x)))), shape=(len(start), len(x)))
+        members = sparse.csr_matrix((np.ones(len(x), x.dtype), (cell, np.arange(len(x)))),
+                                    shape=(len(start), len(x)))
         count = np.bincount(cell, minlength=len(start))[:, None]
         start = np.where(count > 0, members @ x / np.maximum(count, 1), start).astype(x.dtype)
     return start
@@ -89,13 +90,14 @@ class IVF:
         "Memory of the index."
         return self.items.nbytes + self.number.nbytes + self.start.nbytes + self.centres.nbytes
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #d1fea81b
+# %% ../../nbs/04_recommend/07_serving.ipynb #cf5fecd5
 def index_recall(
     found: list,                 # lists of item numbers that the index returned, one per query
     exact: list,                 # lists that exact search returned, same queries
 ) -> float:                      # in [0, 1]; a query whose exact list is empty counts nothing
     "Share of the exact answers that were found, over all queries; ValueError for lists of different length."
-    pairs = [(set(np.asarray(f).tolist()), set(np.asarray(e).tolist())) for f, e in zip(found, exact, strict=True)]
+    pairs = [(set(np.asarray(f).tolist()), set(np.asarray(e).tolist())) for f,
+             e in zip(found, exact, strict=True)]
     wanted = sum(len(e) for _, e in pairs)
     return sum(len(f & e) for f, e in pairs) / wanted if wanted else float("nan")
 
@@ -127,7 +129,7 @@ def save_pack(
     finally:
         part.unlink(missing_ok=True)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #1bbaac5e
+# %% ../../nbs/04_recommend/07_serving.ipynb #5c224d98
 def load_pack(
     path,                        # file that `save_pack` wrote
 ) -> dict:                       # name → array, and "version" → str
@@ -138,14 +140,16 @@ def load_pack(
 
     head, _, rest = Path(path).read_bytes().partition(b"\n")
     if head != f"pack1 {hashlib.sha256(rest).hexdigest()}".encode():
-        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save the "
+        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save "
+                         f"the "
                          f"model again")
     version, _, body = rest.partition(b"\n")
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         return {**arrays, "version": version.decode()}
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #d2f5a18b
-_FIELDS = {"user": (str, None, None), "click_rate": ((int, float), 0, 1), "purchase_frequency": (int, 0, 10_000),
+# %% ../../nbs/04_recommend/07_serving.ipynb #567de5c1
+_FIELDS = {"user": (str, None, None), "click_rate": ((int, float), 0, 1),
+           "purchase_frequency": (int, 0, 10_000),
            "k": (int, 1, 50)}
 
 
@@ -181,7 +185,7 @@ def scale(
     span = np.where(high > low, high - low, 1.)
     return np.clip((x - low) / span, 0., 1.)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #f450faa7
+# %% ../../nbs/04_recommend/07_serving.ipynb #86349227
 def serve(
     pack: dict,                  # users, user_factors, item_factors, popular, seen_start, seen_items, low, high, weights, version
     in_stock: np.ndarray,        # (n_items,) bool
@@ -201,7 +205,8 @@ def serve(
         allowed[pack["seen_items"][pack["seen_start"][row]:pack["seen_start"][row + 1]]] = False
     if known and intent >= .5:
         q = pack["user_factors"][row]
-        items = (search(q, r["k"], allowed) if search else best(pack["item_factors"] @ q, r["k"], allowed)).tolist()
+        items = (search(q, r["k"], allowed) if search else best(pack["item_factors"] @ q, r["k"],
+            allowed)).tolist()
     why = "personal" if items else "popular"
     others = (int(j) for j in pack["popular"] if allowed[j] and j not in items)
     return {"items": items + list(islice(others, r["k"] - len(items))), "why": why, "intent": intent,

@@ -68,7 +68,7 @@ def _why_no_spark() -> str:
         return "there is no Java: install a JDK (17 or 21), for instance `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME"
     return ""
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #26da7063
+# %% ../../nbs/04_recommend/09_spark.ipynb #b4a39f9e
 def _local_session():
     "The running Spark session, or one on this computer with two threads and no web page; with a folder for checkpoints."
     import atexit
@@ -80,7 +80,8 @@ def _local_session():
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    settings = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4", "spark.driver.host": "127.0.0.1",
+    settings = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4",
+                "spark.driver.host": "127.0.0.1",
                 "spark.driver.bindAddress": "127.0.0.1", "spark.ui.showConsoleProgress": "false"}
     builder = SparkSession.builder.master("local[2]").appName("engagement_book")
     for name, value in settings.items():
@@ -99,7 +100,7 @@ def _local_session():
         session.sparkContext.setCheckpointDir(folder)
     return session
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #4dca03bf
+# %% ../../nbs/04_recommend/09_spark.ipynb #3dd9ec83
 def _by_spark(log, shape, rank, steps, penalty, seed, session):
     "The Spark half of `wals`."
     if why := _why_no_spark():
@@ -110,7 +111,8 @@ def _by_spark(log, shape, rank, steps, penalty, seed, session):
     if not hasattr(log, "select"):
         session = session or _local_session()
         read = session.read.schema("user INT, item INT, rating DOUBLE")
-        table = read.parquet(str(log)) if str(log).endswith("parquet") else read.option("header", True).csv(str(log))
+        table = read.parquet(str(log)) if str(log).endswith("parquet") else read.option("header",
+            True).csv(str(log))
     als = ALS(rank=rank, maxIter=steps, regParam=penalty, seed=seed, checkpointInterval=5, userCol="user",
               itemCol="item", ratingCol="rating")
     model = als.fit(table.select("user", "item", "rating"))
@@ -124,7 +126,7 @@ def _by_spark(log, shape, rank, steps, penalty, seed, session):
         found.append(factors)
     return tuple(found)
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #1d818702
+# %% ../../nbs/04_recommend/09_spark.ipynb #8abd01d3
 def rating_error(
     user: np.ndarray,            # (n,) int, users of held-out ratings
     item: np.ndarray,            # (n,) int
@@ -135,6 +137,7 @@ def rating_error(
     "Root mean squared error; ValueError if a user or item has no factors, because dropping it would flatter."
     predicted = (users[user] * items[item]).sum(1)
     if lost := int(np.isnan(predicted).sum()):
-        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without factors: predict a mean for "
+        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without factors: predict a mean "
+                         f"for "
                          f"them, or say that they are left out")
     return float(np.sqrt(np.mean((predicted - rating) ** 2)))
