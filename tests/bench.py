@@ -231,7 +231,7 @@ def factorization():
     from implicit.als import AlternatingLeastSquares
     from implicit.bpr import BayesianPersonalizedRanking
 
-    from engagement_book.recommend.evaluation import evaluate, stratified_split
+    from engagement_book.recommend.evaluation import stratified_split
     from engagement_book.recommend.factorization import Factors, als, bpr_epoch, implicit_loss, implicit_rows, implicit_rows_cg, svd
     from engagement_book.workbench.load import load
 
