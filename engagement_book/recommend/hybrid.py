@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['standardise', 'places', 'reciprocal_rank_fusion', 'candidates', 'features', 'lambdas', 'novelty', 'variety', 'gini']
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #49c56364
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #70f16d49
 import numpy as np
+
+from .evaluation import top_k
 
 # %% ../../nbs/04_recommend/06_hybrid.ipynb #b22747cf
 def standardise(
@@ -42,14 +44,17 @@ def reciprocal_rank_fusion(
     "Sum over the models of 1 / (k + place), places from 1 (Cormack, Clarke & Büttcher 2009)."
     return sum(1 / (k + 1 + places(s, seen)) for s in parts)
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #fab8ac0a
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #25df49ff
 def candidates(
     parts: list[np.ndarray],     # score tables of several models, each (n_users, n_items)
     seen: np.ndarray,            # (n_users, n_items) bool, items that are not shown
     k: int,                      # items that each model proposes
 ) -> np.ndarray:                 # (n_users, n_items) bool
     "Union of the first k unseen items of each model."
-    return np.logical_or.reduce([places(s, seen) < k for s in parts]) & ~seen
+    chosen = np.zeros((len(seen), seen.shape[1] + 1), dtype=bool)          # the last column takes the empty places
+    for s in parts:
+        np.put_along_axis(chosen, top_k(s, k, seen), True, axis=1)
+    return chosen[:, :-1]
 
 
 def features(
