@@ -655,8 +655,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                    'engagement_book/workbench/build.py'),
                                                  'engagement_book.workbench.build.imported_modules': ( '00_workbench/build.html#imported_modules',
                                                                                                        'engagement_book/workbench/build.py'),
-                                                 'engagement_book.workbench.build.literals': ( '00_workbench/build.html#literals',
-                                                                                               'engagement_book/workbench/build.py'),
                                                  'engagement_book.workbench.build.make_book': ( '00_workbench/build.html#make_book',
                                                                                                 'engagement_book/workbench/build.py'),
                                                  'engagement_book.workbench.build.module_file': ( '00_workbench/build.html#module_file',
