@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['mean_states', 'Classifier', 'features', 'finetune', 'text_loss', 'macro_f1', 'steps_to']
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #e02ce45e
+# %% ../../nbs/02_language/06_finetuning.ipynb #5c9fe091
 import copy
 
 import numpy as np
@@ -24,7 +24,7 @@ def mean_states(
     real = (ids > 0)[..., None]
     return (net(ids) * real).sum(1) / real.sum(1)
 
-
+# %% ../../nbs/02_language/06_finetuning.ipynb #0394fd83
 class Classifier(nn.Module):
     "A copy of a language model with a linear head on the mean of its states."
 
@@ -54,7 +54,7 @@ def features(
     return np.concatenate([mean_states(net, torch.from_numpy(ids[i:i + batch])).numpy() for i in range(0,
         len(ids), batch)])
 
-# %% ../../nbs/02_language/06_finetuning.ipynb #85586113
+# %% ../../nbs/02_language/06_finetuning.ipynb #187291ba
 def finetune(
     model: Classifier,               # trained in place
     ids: np.ndarray,                 # (n, length) tokens
@@ -72,8 +72,7 @@ def finetune(
     history, best = {"train": [], "valid": []}, None
     for step in range(steps):
         rows = np.random.default_rng([seed, step]).integers(len(y), size=batch)
-        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps),
-                                                     1.)
+        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
         history["train"].append(_step(model, optimiser, ids[rows], y[rows]))
         if valid and (step + 1) % every == 0:
             history["valid"].append(text_loss(model, *valid))

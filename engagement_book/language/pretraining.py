@@ -115,7 +115,7 @@ def masked_loss(
     return F.cross_entropy(net.scores(states), torch.from_numpy(ids[chosen]),
                            reduction="sum") / max(chosen.sum(), 1)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #a6ee4a82
+# %% ../../nbs/02_language/05_pretraining.ipynb #9a9b6ce1
 def causal_loss(
     net: LanguageModel,          # model to be trained
     ids: np.ndarray,             # (n, length) tokens
@@ -124,8 +124,7 @@ def causal_loss(
 ) -> torch.Tensor:               # mean cross-entropy of each token given those left of it, nats
     "Causal language modelling: the next token, at every position at once. Radford et al. (2018)."
     y = torch.from_numpy(ids)
-    return F.cross_entropy(net.scores(net(y, causal=True)[:, :-1]).flatten(0, 1), y[:, 1:].flatten(),
-                           ignore_index=0)
+    return F.cross_entropy(net.scores(net(y, causal=True)[:, :-1]).flatten(0, 1), y[:, 1:].flatten(), ignore_index=0)
 
 # %% ../../nbs/02_language/05_pretraining.ipynb #a8fd6394
 def denoising_loss(
@@ -170,7 +169,7 @@ def load_checkpoint(
         raise CheckpointError(f"{Path(path).name} is damaged: its content does not match its checksum")
     return torch.load(io.BytesIO(body), weights_only=True)
 
-# %% ../../nbs/02_language/05_pretraining.ipynb #2be900f4
+# %% ../../nbs/02_language/05_pretraining.ipynb #cf2172a0
 def pretrain(
     net: LanguageModel,              # trained in place
     ids: np.ndarray,                 # (rows, length) tokens
@@ -185,14 +184,12 @@ def pretrain(
 ) -> list[float]:                    # loss of each step, nats
     "Train with Adam; a run resumed from its checkpoint ends with the same weights. CheckpointError for the file of another run."
     optimiser = torch.optim.Adam(net.parameters(), betas=(.9, .99), fused=True)
-    settings = {"loss": loss.__name__, "steps": steps, "seed": seed, "rate": rate, "batch": batch,
-                "rows": len(ids)}
+    settings = {"loss": loss.__name__, "steps": steps, "seed": seed, "rate": rate, "batch": batch, "rows": len(ids)}
     losses = _resume(Path(checkpoint), net, optimiser,
                      settings) if checkpoint and Path(checkpoint).exists() else []
     for step in range(len(losses), steps):
         rng = np.random.default_rng([seed, step])
-        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps),
-                                                     1.)
+        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
         losses.append(_step(net, optimiser, loss, ids, groups, rng.integers(len(ids), size=batch), rng))
         if checkpoint and (step + 1) % every == 0:
             save_checkpoint(checkpoint,

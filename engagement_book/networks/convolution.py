@@ -9,7 +9,7 @@ __all__ = ['output_size', 'windows', 'conv2d', 'max_pool2d', 'receptive_field', 
 # %% ../../nbs/01_networks/03_convolution.ipynb #7a269f5a
 import numpy as np
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #b0812c3d
+# %% ../../nbs/01_networks/03_convolution.ipynb #b443873e
 def output_size(
     size: int,           # pixels along one side of the input
     kernel: int,         # weights along one side of the window
@@ -23,8 +23,7 @@ def output_size(
                          f"{(size, kernel, stride, padding, dilation)}")
     reach = dilation * (kernel - 1) + 1
     if size + 2 * padding < reach:
-        raise ValueError(f"a window that reaches over {reach} does not fit into {size} + 2 × {padding} "
-                         f"pixels")
+        raise ValueError(f"a window that reaches over {reach} does not fit into {size} + 2 × {padding} pixels")
     return (size + 2 * padding - reach) // stride + 1
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #9415c1fd

@@ -34,15 +34,14 @@ def softmax(
     e = np.exp(z - z.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
-# %% ../../nbs/01_networks/01_mlp.ipynb #3b813004
+# %% ../../nbs/01_networks/01_mlp.ipynb #547cd529
 def cross_entropy(
     logits: np.ndarray,  # (n, classes) scores, before softmax
     y: np.ndarray,       # (n,) true class of each example, from 0
 ) -> np.floating:        # mean loss, nats
     "Cross-entropy from logits, mean over examples; ValueError unless there is one label ≥ 0 per row."
     if y.shape != logits.shape[:1] or y.min() < 0:
-        raise ValueError(f"expected {len(logits)} labels ≥ 0 in one axis, got shape {y.shape}, smallest "
-                         f"{y.min()}")
+        raise ValueError(f"expected {len(logits)} labels ≥ 0 in one axis, got shape {y.shape}, smallest {y.min()}")
     shifted = logits - logits.max(-1, keepdims=True)
     return (np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(y)), y]).mean()
 

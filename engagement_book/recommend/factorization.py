@@ -116,7 +116,7 @@ def svd(
         raise FloatingPointError(f"the factors are no longer finite: a learning rate of {lr} is too high")
     return model
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #084cec40
+# %% ../../nbs/04_recommend/03_factorization.ipynb #bb252809
 def _solve(base, y, matrix, weight, target):
     "For each row of the sparse matrix, the solution of (base + Σ weight·y yᵀ) x = Σ target·y over its entries."
     a = np.empty((matrix.shape[0], *base.shape), dtype=y.dtype)
@@ -128,7 +128,7 @@ def _solve(base, y, matrix, weight, target):
         b[row] = target[s] @ z
     return np.linalg.solve(a, b[..., None])[..., 0]
 
-
+# %% ../../nbs/04_recommend/03_factorization.ipynb #39dbe164
 def explicit_rows(
     y: np.ndarray,               # (n_columns, factors) fixed vectors
     ratings,                     # (n_rows, n_columns) SciPy CSR matrix, entries are ratings; missing ones are unknown
@@ -136,8 +136,7 @@ def explicit_rows(
     start: np.ndarray | None = None,     # not used: the solution is exact
 ) -> np.ndarray:                 # (n_rows, factors)
     "Best vector of each row for the known ratings: ridge regression (Zhou and others 2008, without their weighting of λ)."
-    return _solve(reg * np.eye(y.shape[1], dtype=y.dtype), y, ratings, np.ones_like(ratings.data),
-                  ratings.data)
+    return _solve(reg * np.eye(y.shape[1], dtype=y.dtype), y, ratings, np.ones_like(ratings.data), ratings.data)
 
 
 def implicit_rows(
@@ -150,7 +149,7 @@ def implicit_rows(
     return _solve(y.T @ y + reg * np.eye(y.shape[1], dtype=y.dtype), y, confidence, confidence.data - 1,
                   confidence.data)
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #c419dc14
+# %% ../../nbs/04_recommend/03_factorization.ipynb #33722184
 def implicit_loss(
     x: np.ndarray,               # (n_users, factors)
     y: np.ndarray,               # (n_items, factors)
@@ -163,7 +162,7 @@ def implicit_loss(
     everywhere = ((x.T @ x) * (y.T @ y)).sum()
     return float(everywhere + (confidence.data * (1 - s) ** 2 - s ** 2).sum() + reg * ((x ** 2).sum() + (y ** 2).sum()))
 
-
+# %% ../../nbs/04_recommend/03_factorization.ipynb #9f0435d2
 def als(
     matrix,                      # (n_users, n_items) SciPy CSR matrix: ratings, or confidence where taken
     factors: int,                # length of the vectors
@@ -231,7 +230,7 @@ def implicit_rows_cg(
                         confidence.data, steps)
     return x
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #286568f4
+# %% ../../nbs/04_recommend/03_factorization.ipynb #dea79d13
 def _bpr_gradient_loop(p, q, user, taken, other, at_p, at_q):
     one, total = p.dtype.type(1), 0.
     for n in range(len(user)):
@@ -247,7 +246,7 @@ def _bpr_gradient_loop(p, q, user, taken, other, at_p, at_q):
             at_q[j, f] -= slope * p[u, f]
     return total / len(user)
 
-
+# %% ../../nbs/04_recommend/03_factorization.ipynb #b8b6487c
 def bpr_gradient(
     p: np.ndarray,               # (n_users, factors)
     q: np.ndarray,               # (n_items, factors)
@@ -260,7 +259,7 @@ def bpr_gradient(
     at_p, at_q = np.zeros_like(p), np.zeros_like(q)
     return float(_compiled(_bpr_gradient_loop)(p, q, user, taken, other, at_p, at_q)), at_p, at_q
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #7e6fc77c
+# %% ../../nbs/04_recommend/03_factorization.ipynb #22efb2b4
 def negatives(
     seen: np.ndarray,            # (n_users, n_items) bool, what each user has
     user: np.ndarray,            # (n,) int, for whom to draw
@@ -274,7 +273,7 @@ def negatives(
         item[again] = rng.integers(seen.shape[1], size=len(again))
     return item
 
-
+# %% ../../nbs/04_recommend/03_factorization.ipynb #5a626b3b
 def _bpr_loop(user, taken, other, bias, p, q, lr, reg):
     one = q.dtype.type(1)
     for n in range(len(user)):
@@ -291,7 +290,7 @@ def _bpr_loop(user, taken, other, bias, p, q, lr, reg):
             q[i, f] += lr * (z * a - reg * b)
             q[j, f] += lr * (-z * a - reg * c)
 
-# %% ../../nbs/04_recommend/03_factorization.ipynb #1be79962
+# %% ../../nbs/04_recommend/03_factorization.ipynb #138a5adb
 def bpr_epoch(
     model: Factors,              # changed in place: item_bias, p and q
     user: np.ndarray,            # (n,) int
@@ -305,7 +304,7 @@ def bpr_epoch(
     user, taken, other = (np.ascontiguousarray(a) for a in (user, taken, other))
     _compiled(_bpr_loop)(user, taken, other, model.item_bias, model.p, model.q, kind(lr), kind(reg))
 
-
+# %% ../../nbs/04_recommend/03_factorization.ipynb #1f4c2670
 def bpr(
     seen: np.ndarray,            # (n_users, n_items) bool, what each user has
     factors: int = 64,           # length of the vectors

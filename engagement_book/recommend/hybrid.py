@@ -84,7 +84,7 @@ def lambdas(
     push, bend = gain * wrong, gain * wrong * (1 - wrong)
     return push.sum(0) - push.sum(1), bend.sum(0) + bend.sum(1)
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #ab4cbd3f
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #790b896c
 def novelty(
     top: np.ndarray,             # (n_users, k) int, item indices, −1 for an empty place
     owners: np.ndarray,          # (n_items,) int, people who have the item
@@ -94,7 +94,7 @@ def novelty(
     shown = top[top >= 0]
     return float(-np.log2(np.maximum(owners[shown], 1) / n_users).mean())
 
-
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #2e1542a9
 def variety(
     top: np.ndarray,             # (n_users, k) int, item indices, none empty, k ≥ 2
     alike: np.ndarray,           # (n_items, n_items) symmetric, 1 for the same

@@ -6,7 +6,7 @@
 __all__ = ['sequences', 'leave_last_out', 'transitions', 'markov', 'next_item', 'windows', 'last_window', 'NextItem', 'GRU4Rec',
            'SASRec', 'LastItems', 'fit', 'predict', 'sampled_softmax', 'bpr_max', 'top1_max', 'session_parallel']
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #dc377f6c
+# %% ../../nbs/04_recommend/05_sequential.ipynb #4443086a
 import numpy as np
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..language.attention import causal_mask
 from ..language.transformer import EncoderLayer, LayerNorm
+from .evaluation import evaluate
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #edc5b50a
 def sequences(
@@ -30,14 +31,13 @@ def sequences(
     order = np.lexsort((np.arange(len(user)), time, user))
     return np.split(item[order], np.flatnonzero(np.diff(user[order])) + 1)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #8a339fc5
+# %% ../../nbs/04_recommend/05_sequential.ipynb #f812e7af
 def leave_last_out(
     seqs: list[np.ndarray],      # items of each user, oldest first
 ) -> tuple:                      # training sequences, (n,) validation items, (n,) test items
     "Last item for test, the one before for validation; ValueError for a sequence of fewer than three items."
     if (short := min(map(len, seqs))) < 3:
-        raise ValueError(f"a sequence of {short} items has no training part; drop such users first and say "
-                         f"so")
+        raise ValueError(f"a sequence of {short} items has no training part; drop such users first and say so")
     return [s[:-2] for s in seqs], np.array([s[-2] for s in seqs]), np.array([s[-1] for s in seqs])
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #d4030293
@@ -50,7 +50,7 @@ def transitions(
     return np.bincount(before * n_items + after, minlength=n_items ** 2).reshape(n_items,
         n_items).astype(float)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #32c034f7
+# %% ../../nbs/04_recommend/05_sequential.ipynb #207ed9b1
 def markov(
     counts: np.ndarray,      # (n_items, n_items) transition counts
     share: np.ndarray,       # (n_items,) popularity of each item, sums to 1
@@ -58,11 +58,10 @@ def markov(
 ) -> np.ndarray:             # (n_items, n_items) probability of the column after the row
     "First-order Markov chain, smoothed with popularity; ValueError for a weight that is not positive."
     if weight <= 0:
-        raise ValueError(f"without a prior an unseen item has no next one; weight must be positive, got "
-                         f"{weight}")
+        raise ValueError(f"without a prior an unseen item has no next one; weight must be positive, got {weight}")
     return (counts + weight * share) / (counts.sum(1, keepdims=True) + weight)
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #462dfd42
+# %% ../../nbs/04_recommend/05_sequential.ipynb #35356ff9
 def next_item(
     scores: np.ndarray,          # (n, n_items) float, higher is better
     target: np.ndarray,          # (n,) int, the item that came
@@ -70,18 +69,13 @@ def next_item(
     k: int = 10,                 # length of the lists
 ) -> dict[str, np.ndarray]:      # "hit", "mrr", "ndcg" → (n,) value per row
     "Hit, reciprocal rank and nDCG at k among all items, ties in item order; ValueError for NaN or a target that was removed."
-    s, rows = np.array(scores, dtype=float), np.arange(len(target))
-    if np.isnan(s).any():
-        raise ValueError("a NaN score has no rank")
-    if seen is not None:
-        if seen[rows, target].any():
-            raise ValueError(f"{int(seen[rows, target].sum())} targets are among the removed items and could "
-                             f"never be found")
-        s[seen] = -np.inf
-    own = s[rows, target][:, None]
-    rank = 1 + (s > own).sum(1) + ((s == own) & (np.arange(s.shape[1]) < target[:, None])).sum(1)
-    hit = rank <= k
-    return {"hit": hit.astype(float), "mrr": hit / rank, "ndcg": hit / np.log2(rank + 1)}
+    relevant = np.zeros(scores.shape, dtype=bool)
+    relevant[np.arange(len(target)), target] = True
+    seen = np.zeros_like(relevant) if seen is None else seen
+    if lost := int((seen & relevant).sum()):
+        raise ValueError(f"{lost} targets are among the removed items and could never be found")
+    e = evaluate(scores, relevant, seen, k)
+    return {"hit": e["hit"], "mrr": e["ap"], "ndcg": e["ndcg"]}
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #bdb13030
 def windows(
@@ -197,7 +191,7 @@ class LastItems(NextItem):
         image = F.pad(self.items(x).transpose(1, 2), (self.span - 1, 0))
         return self.out(self.drop(F.relu(self.filters(image)).transpose(1, 2)))
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #d7162e6e
+# %% ../../nbs/04_recommend/05_sequential.ipynb #bd554a08
 def fit(
     model: NextItem,             # the network, trained in place
     seqs: list[np.ndarray],      # training sequences, oldest item first
@@ -227,7 +221,7 @@ def fit(
             losses.append(sum(parts) / len(parts))
     return losses
 
-
+# %% ../../nbs/04_recommend/05_sequential.ipynb #64669248
 def _step(model, optimizer, x, target, real):
     loss = F.cross_entropy(model.scores(model(x)[real]), target)
     optimizer.zero_grad()
@@ -249,7 +243,7 @@ def predict(
          at in zip(torch.from_numpy(x).split(256), torch.from_numpy(place).split(256), strict=True)]
     return model.scores(torch.cat(h)).numpy()
 
-# %% ../../nbs/04_recommend/05_sequential.ipynb #9750fad1
+# %% ../../nbs/04_recommend/05_sequential.ipynb #70b4086b
 def sampled_softmax(
     scores: torch.Tensor,    # (n, m ≥ n) logits; the right answer of row i is column i
     log_q: torch.Tensor,     # (m,) log of how often each column's item is drawn, up to a constant
@@ -263,7 +257,7 @@ def _negatives(scores):
     own = torch.eye(*scores.shape, dtype=torch.bool)
     return scores.masked_fill(own, -torch.inf).softmax(1)
 
-
+# %% ../../nbs/04_recommend/05_sequential.ipynb #273dccc1
 def bpr_max(
     scores: torch.Tensor,    # (n, m ≥ n) scores; the right answer of row i is column i
     reg: float = 1.,         # weight of the score regularisation

@@ -27,7 +27,7 @@ def best(
     near = near[np.argsort(-s[near], kind="stable")][:k]
     return near[s[near] > -np.inf]
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #47c0b866
+# %% ../../nbs/04_recommend/07_serving.ipynb #e2db79b9
 def assign(
     x: np.ndarray,               # (n, d) float, points
     centres: np.ndarray,         # (n_cells, d) float, same dtype
@@ -41,7 +41,7 @@ def assign(
         cell[start:start + 4096] = part.argmax(1)
     return cell
 
-
+# %% ../../nbs/04_recommend/07_serving.ipynb #3160668a
 def kmeans(
     x: np.ndarray,               # (n, d) float, points
     start: np.ndarray,           # (n_cells, d) float, first centres, for instance randomly chosen points
@@ -129,7 +129,7 @@ def save_pack(
     finally:
         part.unlink(missing_ok=True)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #5c224d98
+# %% ../../nbs/04_recommend/07_serving.ipynb #1bbaac5e
 def load_pack(
     path,                        # file that `save_pack` wrote
 ) -> dict:                       # name → array, and "version" → str
@@ -140,19 +140,17 @@ def load_pack(
 
     head, _, rest = Path(path).read_bytes().partition(b"\n")
     if head != f"pack1 {hashlib.sha256(rest).hexdigest()}".encode():
-        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save "
-                         f"the "
+        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save the "
                          f"model again")
     version, _, body = rest.partition(b"\n")
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         return {**arrays, "version": version.decode()}
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #567de5c1
+# %% ../../nbs/04_recommend/07_serving.ipynb #2ff31ba5
 _FIELDS = {"user": (str, None, None), "click_rate": ((int, float), 0, 1),
-           "purchase_frequency": (int, 0, 10_000),
-           "k": (int, 1, 50)}
+           "purchase_frequency": (int, 0, 10_000), "k": (int, 1, 50)}
 
-
+# %% ../../nbs/04_recommend/07_serving.ipynb #d813a410
 def check_request(
     request: dict,               # what came in: user, click_rate, purchase_frequency and, if wanted, k
 ) -> dict:                       # the same with k, by default 10
@@ -185,7 +183,7 @@ def scale(
     span = np.where(high > low, high - low, 1.)
     return np.clip((x - low) / span, 0., 1.)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #86349227
+# %% ../../nbs/04_recommend/07_serving.ipynb #f450faa7
 def serve(
     pack: dict,                  # users, user_factors, item_factors, popular, seen_start, seen_items, low, high, weights, version
     in_stock: np.ndarray,        # (n_items,) bool
@@ -205,8 +203,7 @@ def serve(
         allowed[pack["seen_items"][pack["seen_start"][row]:pack["seen_start"][row + 1]]] = False
     if known and intent >= .5:
         q = pack["user_factors"][row]
-        items = (search(q, r["k"], allowed) if search else best(pack["item_factors"] @ q, r["k"],
-            allowed)).tolist()
+        items = (search(q, r["k"], allowed) if search else best(pack["item_factors"] @ q, r["k"], allowed)).tolist()
     why = "personal" if items else "popular"
     others = (int(j) for j in pack["popular"] if allowed[j] and j not in items)
     return {"items": items + list(islice(others, r["k"] - len(items))), "why": why, "intent": intent,

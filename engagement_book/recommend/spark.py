@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['weighted_rows', 'wals', 'rating_error']
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #bba550e0
+# %% ../../nbs/04_recommend/09_spark.ipynb #772e70f9
 import numpy as np
+
+from .evaluation import rmse
 
 
 def weighted_rows(
@@ -126,7 +128,7 @@ def _by_spark(log, shape, rank, steps, penalty, seed, session):
         found.append(factors)
     return tuple(found)
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #8abd01d3
+# %% ../../nbs/04_recommend/09_spark.ipynb #553e039a
 def rating_error(
     user: np.ndarray,            # (n,) int, users of held-out ratings
     item: np.ndarray,            # (n,) int
@@ -137,7 +139,6 @@ def rating_error(
     "Root mean squared error; ValueError if a user or item has no factors, because dropping it would flatter."
     predicted = (users[user] * items[item]).sum(1)
     if lost := int(np.isnan(predicted).sum()):
-        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without factors: predict a mean "
-                         f"for "
+        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without factors: predict a mean for "
                          f"them, or say that they are left out")
-    return float(np.sqrt(np.mean((predicted - rating) ** 2)))
+    return rmse(predicted, rating)

@@ -225,7 +225,7 @@ def load(
         tables[key] = table
     return SimpleNamespace(**tables)
 
-# %% ../../nbs/00_workbench/03_load.ipynb #bb1173f7
+# %% ../../nbs/00_workbench/03_load.ipynb #745b50a6
 def dataset_card(
     name: str,       # data set
 ) -> str:            # Markdown
@@ -236,6 +236,11 @@ def dataset_card(
     looks = []
     for key, t in d["tables"].items():
         table = getattr(tables, key)
-        look = table.head(3).to_html(border=0, index=False) if hasattr(table, "columns") else f"array of shape {table.shape}, {table.dtype}"
+        if hasattr(table, "columns"):
+            named = table.index.inferred_type != "integer"      # words, for instance, and not just row numbers
+            rest = f"\n\n… and {table.shape[1] - 8} more columns" if table.shape[1] > 8 else ""
+            look = f'<div class="eb-scroll">\n{table.iloc[:3, :8].to_html(border=0, index=named)}\n</div>{rest}'
+        else:
+            look = f"array of shape {table.shape}, {table.dtype}"
         looks.append(f"## `{key}`: {t['rows']:,} rows\n\n`{t['member']}`, SHA-256 `{t['sha256'][:16]}…`\n\n{look}")
     return "\n\n".join([f"# {d['title']}", f"`load(\"{name}\")`: {d['summary']}", *head, *looks])
