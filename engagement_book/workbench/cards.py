@@ -38,15 +38,17 @@ def card_html(
 
 # %% ../../nbs/00_workbench/02_cards.ipynb #1c81af23
 def emit(
-    kind: str,       # "claim", "record", "proof", "grade", "diagram" or "figure"
+    kind: str,       # what it is: "claim", "record", "proof", "grade", "race", "diagram" or "figure"
     data: dict,      # what the machine reads
     html: str,       # what the reader sees
     text: str,       # the same in one line, for a terminal
+    red: str = "",   # what went wrong, measured beside expected, in one line; empty if nothing did
 ) -> None:
     "Show a card: the three forms go out together, so they cannot drift apart."
     from IPython.display import display
 
-    payload = json.loads(json.dumps({"kind": kind, **data}, default=plain, ensure_ascii=False))
+    card = {"kind": kind, **data} | ({"red": red} if red else {})
+    payload = json.loads(json.dumps(card, default=plain, ensure_ascii=False))
     display({MIME: payload, "text/html": html, "text/plain": text}, raw=True)
 
 # %% ../../nbs/00_workbench/02_cards.ipynb #97674043

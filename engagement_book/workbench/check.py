@@ -190,24 +190,37 @@ def _show(case) -> str:
 
 
 @patch
-def prove(self: Check) -> None:
+def kills(self: Check) -> dict[str, dict]:       # wrong version → its source, the smallest case that gave it away, the difference
     "Show that ours equals every oracle and that every wrong version is rejected; CheckFailed otherwise."
     self._refuse_nonsense()
     for name, (oracle, rtol) in self.oracles.items():
         if found := self._find(self.ours, oracle, rtol):
             raise CheckFailed(f"{self.name} differs from its oracle {name!r} on ({_show(found[0])}): {found[1]}")
     self._prove_deviations()
-    rows, killed = {}, {}
+    killed = {}
     for name, (version, source) in self.wrong.items():
         hits = (self._find(version, oracle, rtol) for oracle, rtol in self.oracles.values())
         if (found := next(filter(None, hits), None)) is None:
             raise CheckFailed(f"the check of {self.name} cannot see the mistake {name!r} ({source}): make the cases wider or the tolerance narrower")
         killed[name] = {"source": source, "case": _show(found[0]), "problem": found[1]}
-        rows[f"✗ {name}"] = f"{html.escape(found[1])} <small>on {html.escape(_show(found[0]))} · {html.escape(source)}</small>"
+    return killed
+
+
+@patch
+def prove(self: Check) -> None:
+    "Show what `kills` finds on a card, a red one if the check does not hold."
+    killed, red = {}, ""
+    try:
+        killed = self.kills()
+    except CheckFailed as e:
+        red = str(e)
+    e = html.escape
     equals = ", ".join(f"{n} (rtol {r:g})" for n, (_, r) in self.oracles.items())
+    rows = {f"✗ {n}": f"{e(k['problem'])} <small>on {e(k['case'])} · {e(k['source'])}</small>" for n, k in killed.items()}
+    card = (card_html(f"{self.name}: not proved", {"not as promised": e(red)}, "bad") if red else
+            card_html(f"✓ {self.name} proved", {"equals": e(f"{equals} on {self.examples} cases"), **rows}, "good"))
     emit("proof", {"name": self.name, "oracles": list(self.oracles), "examples": self.examples, "killed": killed, "deviations": {k: d.why for k, d in self.deviations.items()}},
-         card_html(f"✓ {self.name} proved", {"equals": html.escape(f"{equals} on {self.examples} cases"), **rows}, "good"),
-         f"{self.name} equals {equals}; rejects {len(killed)} of {len(killed)} wrong versions")
+         card, red or f"{self.name} equals {equals}; rejects {len(killed)} of {len(killed)} wrong versions", red)
 
 # %% ../../nbs/00_workbench/04_check.ipynb #4cc5372b
 @patch
