@@ -1,17 +1,35 @@
 """What `make book` runs: fetch the data, one task per notebook, then the site. pytask skips what nothing has changed for.
 
+What a cell or a result does wrong fails no task: it stands in _build, on the page and in the summary (`build.red`).
 One chapter: `pytask -n 2 -k 01_mlp`. Many machines: `pytask -n 2 --parallel-backend dask`, see CONTRIBUTING.md.
 """
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pytask import Product, PythonNode, mark, task
+from pytask import PathNode, Product, PythonNode, mark, task
 
 from engagement_book.workbench import build, load, site
 
-archives = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}      # two sets may come from one archive
-for file, (name, d) in archives.items():
+
+class Content(PathNode):
+    "A file that is known by its content alone, also when an edit kept its modification time."
+
+    def state(self) -> str | None:
+        return load.sha256(self.path) if self.path.is_file() else None
+
+
+def result(kind: str, name: str) -> Content:
+    return Content.from_path(build.product(kind, name))
+
+
+
+build.forget_stopped()
+chapters = build.selected(os.environ.get("EB_CHAPTERS", "")) or list(build.chapters())
+sets_of = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}      # two sets may come from one archive
+
+for file, (name, d) in sets_of.items():
 
     @task(id=name)
     def task_fetch(
@@ -22,25 +40,24 @@ for file, (name, d) in archives.items():
         load.archive(name, json.loads(d))
 
 
-for name, notebook in build.chapters().items():
-    content, archives = build.depends_on(notebook)
+for name in chapters:
+    content, needed = build.depends_on(build.chapters()[name])
 
-    @task(id=name)
+    @task(id=name, kwargs={"archives": needed} if needed else {})      # tasks with an empty list of archives would all depend on one node
     @(mark.try_first if not name.startswith("00_") else lambda f: f)     # the long ones first, so that no worker ends idle
     def task_execute(
         name: str = name,
         content: Any = PythonNode(value=content, hash=True),
-        notebook: Path = notebook,
-        archives: list[Path] = archives,
-        executed: Annotated[Path, Product] = build.product("executed", name),
-        records: Annotated[Path, Product] = build.product("records", name),
-        stats: Annotated[Path, Product] = build.product("stats", name),
+        archives: list[Path] | None = None,
+        executed: Annotated[Path, result("executed", name), Product] = None,
+        records: Annotated[Path, result("records", name), Product] = None,
+        stats: Annotated[Path, result("stats", name), Product] = None,
     ) -> None:
         build.execute(name)
 
 
 def task_site(
-    chapters: list[Path] = [build.product(kind, n) for n in build.chapters() for kind in ("executed", "records", "stats")],
+    results: list[Path] = [build.product(kind, n) for n in chapters for kind in ("executed", "records", "stats")],
     content: Any = PythonNode(value=json.dumps(build.fingerprints(site.sources())), hash=True),
     page: Annotated[Path, Product] = site.OUT / "index.html",
 ) -> None:

@@ -11,10 +11,8 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
@@ -46,43 +44,41 @@ class MeasuredKernelManager(AsyncKernelManager):
 # %% ../../nbs/00_workbench/12_engine.ipynb #7678d031
 PRELOAD = "torch,torch._dynamo,pandas,matplotlib.pyplot,scipy.stats,sklearn.metrics,hypothesis.extra.numpy"
 _ZYGOTE = r'''
-import os, sys, json, socket, signal, gc, ctypes
+import os, sys, json, signal, gc, ctypes
 die_with_parent = lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 die_with_parent()
+answers = os.fdopen(os.dup(1), "w")      # nothing else may write there: what libraries print goes to stderr
+os.dup2(2, 1)
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-for m in sys.argv[2].split(","):
+for m in sys.argv[1].split(","):
     __import__(m)
 import pandas; pandas.set_option("display.max_columns", 20)      # what pandas chooses when it is imported in a kernel
 import ipykernel.kernelapp
 gc.collect(); gc.freeze()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(16)
-print("ready", flush=True)
-while True:
-    peer, _ = server.accept()
-    line = peer.makefile("r").readline()
-    if not line: continue
+print("ready", file=answers, flush=True)
+for line in sys.stdin:                   # ends with the build: then there is nobody left to write
     q = json.loads(line)
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL); die_with_parent()
-        server.close(); peer.close(); os.setpgid(0, 0)
+        answers.close(); os.setpgid(0, 0)
+        nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1)
         os.environ.clear(); os.environ.update(q["env"]); os.chdir(q["cwd"])
         sys.argv = q["argv"]; sys.path.insert(0, "")
         ipykernel.kernelapp.launch_new_instance(); os._exit(0)
     try: os.setpgid(pid, pid)
     except OSError: pass
-    peer.sendall((json.dumps(pid) + "\n").encode()); peer.close()
+    print(json.dumps(pid), file=answers, flush=True)
 '''
 
 # %% ../../nbs/00_workbench/12_engine.ipynb #728c380f
 class Zygote:
-    "One warm process per build worker, started when it is first needed."
+    "One warm process per build worker, started when it is first needed; it ends with the worker."
     _one = None
 
     def __init__(self):
-        self.path = os.path.join(tempfile.mkdtemp(prefix="eb-zygote-"), "socket")
-        self.process = subprocess.Popen([sys.executable, "-c", _ZYGOTE, self.path, PRELOAD], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([sys.executable, "-c", _ZYGOTE, PRELOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.process.stdout.readline().strip() != "ready":
             raise RuntimeError(f"the warm kernel process did not start; run with ENGINE=papermill, or try `python -c 'import {PRELOAD}'` to see why")
 
@@ -93,10 +89,8 @@ class Zygote:
         return cls._one
 
     def spawn(self, argv: list[str], cwd: str, env: dict) -> int:
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(self.path)
-            s.sendall((json.dumps({"argv": argv, "cwd": cwd, "env": env}) + "\n").encode())
-            return json.loads(s.makefile("r").readline())
+        print(json.dumps({"argv": argv, "cwd": cwd, "env": env}), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
 
 # %% ../../nbs/00_workbench/12_engine.ipynb #2fef3460
 class ForkedProcess:
@@ -150,15 +144,19 @@ class ForkKernelManager(MeasuredKernelManager):
 
 # %% ../../nbs/00_workbench/12_engine.ipynb #8161feb8
 class FreshEngine(NBClientEngine):
+    "papermill's engine, kernels started from nothing."
+    manager = MeasuredKernelManager
+    running = None       # papermill's record of the notebook that is or was executed last
+
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **kw):
-        return super().execute_managed_notebook(nb_man, kernel_name, kernel_manager_class=MeasuredKernelManager, **kw)
+        FreshEngine.running = nb_man
+        return super().execute_managed_notebook(nb_man, kernel_name, kernel_manager_class=cls.manager, **kw)
 
 
-class ForkEngine(NBClientEngine):
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, **kw):
-        return super().execute_managed_notebook(nb_man, kernel_name, kernel_manager_class=ForkKernelManager, **kw)
+class ForkEngine(FreshEngine):
+    "papermill's engine, kernels forked from the zygote."
+    manager = ForkKernelManager
 
 
 ENGINES = {"papermill": FreshEngine, "fork": ForkEngine}

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import nbformat
 
-from .build import all_cards, chapters, product, refuse_twice, summary_rows
+from .build import all_cards, chapters, product, summary_rows
 from .cards import MIME
 from .claim import ledger
 from .diagram import draw
@@ -365,7 +365,6 @@ def write_images(
 def build() -> None:
     "Build the site from the executed notebooks; RuntimeError with Sphinx's words if it warns."
     book = all_cards()
-    refuse_twice(book)
     write_images(book)
     write_if_changed(house("README.md"), readme())
     pages = all_pages(book)
