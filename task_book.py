@@ -49,9 +49,9 @@ for name in chapters:
         name: str = name,
         content: Any = PythonNode(value=content, hash=True),
         archives: list[Path] | None = None,
-        executed: Annotated[Path, result("executed", name), Product] = None,
-        records: Annotated[Path, result("records", name), Product] = None,
-        stats: Annotated[Path, result("stats", name), Product] = None,
+        executed: Annotated[Path, Product] = result("executed", name),
+        records: Annotated[Path, Product] = result("records", name),
+        stats: Annotated[Path, Product] = result("stats", name),
     ) -> None:
         build.execute(name)
 

@@ -206,7 +206,7 @@ def run_notebook(
     env: dict[str, str] | None = None,   # environment of the kernel, beside KERNEL_ENV
     **options,                   # for nbclient, such as allow_errors=True
 ):                               # (executed notebook, {"seconds": …, "bytes": …})
-    "Execute a notebook in a fresh kernel. What a cell or the kernel raises comes through, with `.notebook` and `.cost` as far as it ran."
+    "Execute a notebook in a fresh kernel. What a cell or the kernel raises comes through, with `.notebook` and `.cost` as far as it ran, and `.cell`, the number of the code cell it stopped in."
     import logging
 
     import papermill
@@ -227,21 +227,20 @@ def run_notebook(
     except Exception as e:
         from papermill.execute import remove_error_markers
 
-        e.notebook, e.cost = without_run_metadata(remove_error_markers(ENGINES[engine].running.nb)), cost()
+        nb = remove_error_markers(ENGINES[engine].running.nb)
+        started = [bool(c.metadata.get("papermill", {}).get("start_time")) for c in nb.cells if c.cell_type == "code"]
+        e.cell, e.notebook, e.cost = sum(started), without_run_metadata(nb), cost()
         raise
     return without_run_metadata(nb), cost()
 
 # %% ../../nbs/00_workbench/13_build.ipynb #21edf47a
 def _report(name: str, error) -> str:
     "Why a chapter stopped; its first line is what the summary and the page say."
-    cells = [c for c in error.notebook.cells if c.cell_type == "code"]
     if hasattr(error, "ename"):
-        where = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-        said = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).strip().split("\n")[-12:]
+        what, said = f"{error.ename}: {error.evalue}", re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).strip().split("\n")[-12:]
     else:
-        at = max((i for i, c in enumerate(cells, 1) if c.execution_count or c.outputs), default=0) + 1
-        where, said = f"cell {min(at, len(cells))}: {type(error).__name__}: {error}", ["the kernel ended without an answer; did it run out of memory?"]
-    return "\n".join([f"chapter {name} stopped in {where}", *("  | " + line for line in said), f"  run it alone: make book CHAPTER={name}"])
+        what, said = f"{type(error).__name__}: {error}", ["the kernel ended without an answer; did it run out of memory?"]
+    return "\n".join([f"chapter {name} stopped in cell {error.cell}: {what}", *("  | " + line for line in said), f"  run it alone: make book CHAPTER={name}"])
 
 
 def _red_grades(shown: list[dict]) -> list[dict]:
