@@ -204,6 +204,7 @@ def run_notebook(
     engine: str = "papermill",   # one of engine.ENGINES
     parameters: dict | None = None,      # papermill parameters
     env: dict[str, str] | None = None,   # environment of the kernel, beside KERNEL_ENV
+    folder: Path | None = None,  # working directory of the kernel, by default the notebook's
     **options,                   # for nbclient, such as allow_errors=True
 ):                               # (executed notebook, {"seconds": …, "bytes": …})
     "Execute a notebook in a fresh kernel. What a cell or the kernel raises comes through, with `.notebook` and `.cost` as far as it ran, and `.cell`, the number of the code cell it stopped in."
@@ -222,7 +223,7 @@ def run_notebook(
     start = time.perf_counter()
     cost = lambda: {"seconds": round(time.perf_counter() - start, 2), "bytes": MeasuredKernelManager.last_peak}
     try:
-        nb = papermill.execute_notebook(source, None, parameters=parameters or {}, engine_name="book", kernel_name="python3", cwd=source.parent, progress_bar=False,
+        nb = papermill.execute_notebook(source, None, parameters=parameters or {}, engine_name="book", kernel_name="python3", cwd=folder or source.parent, progress_bar=False,
                                         coalesce_streams=True, extra_arguments=["--log-level=50", f"--IPKernelApp.exec_lines={FIRST}"], **options)
     except Exception as e:
         from papermill.execute import remove_error_markers
