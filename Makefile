@@ -1,5 +1,5 @@
-# make book · make lab · make test · make site · make bench · make new CHAPTER=03_behavior/01_events · make clean
-.PHONY: book lab test site bench new export lock lint clean
+# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make new CHAPTER=03_behavior/01_events · make clean
+.PHONY: book lab test site bench shake new export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8888
@@ -12,7 +12,7 @@ export PYTHONHASHSEED ?= 0
 NOTEBOOKS := $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 book: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)'))"
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)', '$(CHAPTERS)'))"
 
 lab: .venv/.exported
 	@test -d _build/executed || $(MAKE) --no-print-directory book
@@ -26,6 +26,10 @@ site: book
 
 bench: .venv/.exported
 	$(BIN)/python tests/bench.py
+
+# a chapter (or all) under other processors, threads and seeds; KEEP=1 puts its rows into data/shake.csv
+shake: .venv/.exported
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.shake import shake; sys.exit(bool(shake('$(CHAPTER)', conditions=int('$(CONDITIONS)' or 0), keep=bool('$(KEEP)'))))"
 
 new: .venv/.installed
 	@$(BIN)/python -c "from engagement_book.workbench.lab import new_chapter; print(new_chapter('$(CHAPTER)'))"

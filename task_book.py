@@ -25,7 +25,7 @@ def result(kind: str, name: str) -> Content:
 
 
 
-build.forget_stopped()
+build.begin()
 chapters = build.selected(os.environ.get("EB_CHAPTERS", "")) or list(build.chapters())
 sets_of = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}      # two sets may come from one archive
 

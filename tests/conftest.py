@@ -14,7 +14,7 @@ from engagement_book.workbench.house import ROOT
 def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
     "The build in a folder, with that folder's package."
     cmd = [sys.executable, "-m", "pytask", *args]
-    return subprocess.run(cmd, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "160", **env}, capture_output=True, text=True)
+    return subprocess.run(cmd, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "160", "EB_BUILD": "", **env}, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from engagement_book.workbench import build, claim
 from engagement_book.workbench.house import ROOT
 from engagement_book.workbench.load import manifest
+from engagement_book.workbench.shake import CONDITIONS, read_table
 
 CHAPTERS = [n for n in build.chapters() if not n.startswith("00_") and n != "index"]
 WORKBENCH = [n for n in build.chapters() if n.startswith("00_")]
@@ -78,16 +79,54 @@ def test_both_engines_give_the_same_outputs(book, name):
     assert numbers == pytest.approx(numbers_built, rel=1e-5, abs=1e-9)
 
 
-def test_records_are_in_their_bands(book):
+def test_nothing_is_red(book):
+    "Records in their bands, checks proved, own solutions right, claims as the ledger expects, no chapter stopped."
+    assert build.red() == {}
+
+
+def test_records_are_named_and_sourced(book):
     records = of_kind(book, "record")
     assert len(of_kind(book, "record", CHAPTERS)) >= 15
-    for name, r in records:
-        low, high = r["band"]
-        assert low <= r["value"] and (high is None or r["value"] <= high), (name, r["name"])
-        if r["baseline"]:
-            assert not low <= r["baseline"][1] <= high, f"{name}: {r['name']}: the band holds the baseline"
-        assert not r["source"] or r["source"] in claim.citations()
+    assert all(not r["source"] or r["source"] in claim.citations() for _, r in records)
     assert len({(n, r["name"]) for n, r in records}) == len(records), "a record is named twice in its chapter"
+
+
+def test_every_record_keeps_its_distance(book):
+    """Four standard deviations between the mean of the last full shake and the nearer edge of the band.
+
+    A record that only appears where an extra is installed may stand in the table and not in this build, never the other way round.
+    """
+    shaken = {(r["chapter"], r["name"]): r for r in read_table()}
+    faults = []
+    for name, c in of_kind(book, "record", CHAPTERS):
+        row, (low, high) = shaken.get((name, c["name"])), c["band"]
+        if row is None or row["runs"] < len(CONDITIONS):
+            faults.append(f"{name}: {c['name']}: {row['runs'] if row else 0} of {len(CONDITIONS)} runs")
+            continue
+        room = min(row["mean"] - low, float("inf") if high is None else high - row["mean"])
+        if room < 4 * row["sd"]:
+            faults.append(f"{name}: {c['name']}: {room / row['sd']:.1f} standard deviations")
+        if c["origin"] == "exact" and row["sd"] > 1e-6 * max(abs(row["mean"]), 1e-3):
+            faults.append(f"{name}: {c['name']}: not exact, it varies by {row['sd']:.2g}")
+    assert not faults, "\n".join(faults)
+
+
+def test_bands_are_narrower_than_what_they_show(book):
+    "A band that reaches as far as its baseline lies away would let half of the effect vanish unseen."
+    wide = [f"{name}: {c['name']}: {(high - low) / gap:.2f}" for name, c in of_kind(book, "record", CHAPTERS) if c["baseline"]
+            for low, high in [c["band"]] if (gap := abs(c["baseline"][1] - (low + high) / 2)) < high - low]
+    assert not wide, "\n".join(wide)
+
+
+def test_a_published_band_holds_what_is_published(book):
+    for name, c in of_kind(book, "record", CHAPTERS):
+        if c["origin"] == "published":
+            assert c["published"] is not None, (name, c["name"])
+
+
+def test_no_sentence_tells_where_a_band_comes_from(book):
+    told = [(n, c["name"]) for n, c in of_kind(book, "record", CHAPTERS) if re.search(r"band|after (a first look|seeing)", c["protocol"])]
+    assert told == []
 
 
 def test_the_published_sar_numbers_are_reproduced_exactly(book):
@@ -97,7 +136,6 @@ def test_the_published_sar_numbers_are_reproduced_exactly(book):
 
 
 def test_the_ledger_is_consistent(book):
-    build.refuse_twice(book)
     settled = {c["id"]: (name, c) for name, c in of_kind(book, "claim")}
     for cid, (name, c) in settled.items():
         expected = claim.ledger()[cid]["verdict"]

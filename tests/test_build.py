@@ -16,11 +16,30 @@ ENGINE = {"ENGINE": "papermill"}
 ALL = {"index", "01_tiny/01_one", "01_tiny/02_two", "01_tiny/03_three"}
 
 
-def executed(folder, *args, ok=True) -> set[str]:
+def executed(folder, *args) -> set[str]:
     "Chapters that a build ran."
     done = run_pytask(folder, "-n", "2", *(args or ONLY), **ENGINE)
-    assert (done.returncode == 0) == ok, done.stdout[-5000:]
+    assert done.returncode == 0, done.stdout[-5000:]
     return set(re.findall(r"task_execute\[(\S+)\]\s*│ \.", done.stdout))
+
+
+def in_book(folder, code: str, **env) -> subprocess.CompletedProcess:
+    "Python code run with the package of a folder."
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env={**os.environ, **ENGINE, "PYTHONPATH": str(folder), "COLUMNS": "160", **env}, capture_output=True, text=True)
+
+
+def make_book(folder, **kw) -> subprocess.CompletedProcess:
+    "What `make book` runs, in a folder."
+    return in_book(folder, f"import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book(**{kw!r}))")
+
+
+def red(folder) -> dict[str, list[str]]:
+    "What the build of a folder says is not as promised."
+    return json.loads(in_book(folder, "import json; from engagement_book.workbench.build import red; print(json.dumps(red()))").stdout)
+
+
+def add_cell(folder, name, source, id="added"):
+    edit(folder, name, lambda nb: nb.cells.append(nbformat.v4.new_code_cell(source, id=id)))
 
 
 def edit(folder, name, change):
@@ -56,23 +75,123 @@ def test_only_what_depends_on_a_change_runs_again(small_book):
 
 
 def test_a_failing_cell_stops_only_its_chapter(small_book):
-    edit(small_book, "01_tiny/02_two", lambda nb: nb.cells.append(nbformat.v4.new_code_cell("1 / 0", id="bad")))
-    assert executed(small_book, ok=False) == ALL - {"01_tiny/02_two"}
+    add_cell(small_book, "01_tiny/02_two", "1 / 0", "bad")
+    add_cell(small_book, "01_tiny/02_two", "'never reached'", "later")
+    assert executed(small_book) == ALL
     report = (small_book / "_build" / "failed" / "01_tiny" / "02_two.txt").read_text()
-    for words in ("chapter 01_tiny/02_two failed in cell 2: ZeroDivisionError", "1 / 0", "make book CHAPTER=01_tiny/02_two"):
+    for words in ("chapter 01_tiny/02_two stopped in cell 2: ZeroDivisionError", "1 / 0", "make book CHAPTER=01_tiny/02_two"):
         assert words in report
-    assert executed(small_book, "-k", "01_one", ok=True) == set()
-    edit(small_book, "01_tiny/02_two", lambda nb: nb.cells.pop())
+    nb = nbformat.read(small_book / "_build" / "executed" / "01_tiny" / "02_two.ipynb", 4)
+    assert nb.cells[1].outputs[0].text == "42\n" and nb.cells[2].outputs[0].ename == "ZeroDivisionError" and not nb.cells[3].outputs
+    assert list(red(small_book)) == ["01_tiny/02_two"]
+    assert executed(small_book) == {"01_tiny/02_two"}, "what stopped runs again: the cause may have been the computer"
+    assert executed(small_book, "-k", "01_one") == set()
+    edit(small_book, "01_tiny/02_two", lambda nb: nb.cells.__delitem__(slice(2, None)))
     assert executed(small_book) == {"01_tiny/02_two"}
-    assert not (small_book / "_build" / "failed" / "01_tiny" / "02_two.txt").exists()
+    assert red(small_book) == {}
+
+
+RED = {"record": ("from engagement_book.workbench.record import record\nrecord('x', .5, (.6, .7))", "x: 0.5 is outside its band [0.6, 0.7]"),
+       "beats": ("from engagement_book.workbench.record import beats\nbeats('x', [1., 2.], [1., 2.5])", "which is not above 0"),
+       "claim": ("from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-out', got=.7654)", "the ledger says refuted"),
+       "check": ("from hypothesis import strategies as st\nfrom engagement_book.workbench.check import Check\n"
+                 "Check(lambda x: x + 1, lambda x: x - 1, st.tuples(st.integers(1, 3)), wrong={'same': (lambda x: x, 'nowhere')}, name='one').prove()", "one differs from its oracle")}
+
+
+@pytest.mark.parametrize("kind", RED)
+def test_a_red_result_stops_nothing(small_book, kind):
+    source, message = RED[kind]
+    add_cell(small_book, "01_tiny/02_two", source)
+    add_cell(small_book, "01_tiny/02_two", "'after'", "after")
+    done = make_book(small_book)
+    assert done.returncode == 1 and "RED 01_tiny/02_two" in done.stdout and message in done.stdout, done.stdout + done.stderr
+    nb = nbformat.read(small_book / "_build" / "executed" / "01_tiny" / "02_two.ipynb", 4)
+    assert nb.cells[-1].outputs[0].data["text/plain"] == "'after'"
+    assert executed(small_book) == set(), "a red result is a result"
 
 
 def test_two_chapters_may_not_settle_the_same_claim(small_book):
-    edit(small_book, "01_tiny/02_two", lambda nb: nb.cells.append(nbformat.v4.new_code_cell("from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-a1', got=.88)", id="again")))
+    add_cell(small_book, "01_tiny/02_two", "from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-a1', got=.88)", "again")
     executed(small_book)
-    code = "from engagement_book.workbench.build import *; refuse_twice(all_cards())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=small_book, env={**os.environ, "PYTHONPATH": str(small_book)}, capture_output=True, text=True)
-    assert "claim settled twice: 2.3.1-mlp-a1 in 01_tiny/02_two cell again and 01_tiny/03_three cell c0" in done.stderr
+    assert red(small_book) == {"01_tiny/03_three": ["claim 2.3.1-mlp-a1 stands twice: in 01_tiny/02_two cell again and in 01_tiny/03_three cell c0"]}
+
+
+@pytest.mark.parametrize("kw, said", [({"chapter": "02_tow"}, "no chapter fits '02_tow'; nearest: 02_two"), ({"chapters": "01_tiny 9"}, "no chapter fits '9'")])
+def test_a_mistyped_chapter_is_refused(small_book, kw, said):
+    done = make_book(small_book, **kw)
+    assert done.returncode == 2 and said in done.stdout and "open" not in done.stdout
+
+
+def test_an_unknown_engine_is_refused(small_book):
+    done = in_book(small_book, "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book())", ENGINE="frok")
+    assert done.returncode == 2 and "ENGINE is papermill or fork, not 'frok'" in done.stdout
+
+
+def test_one_chapter_or_a_selection(small_book):
+    done = make_book(small_book, chapter="02_two")
+    assert "01_tiny/02_two" in done.stdout and "03_three" not in done.stdout.partition("peak MB")[0]
+    assert not (small_book / "_build" / "executed" / "01_tiny" / "03_three.ipynb").exists()
+    make_book(small_book, chapters="index 01_one")
+    assert {p.stem for p in (small_book / "_build" / "executed").rglob("*.ipynb")} == {"index", "01_one", "02_two"}
+    assert executed(small_book) == {"01_tiny/03_three"}, "a selection makes nothing else out of date"
+
+
+def test_adding_or_removing_a_chapter_runs_no_other(small_book):
+    executed(small_book)
+    new = small_book / "nbs" / "01_tiny" / "04_four.ipynb"
+    new.write_text((small_book / "nbs" / "01_tiny" / "02_two.ipynb").read_text())
+    assert executed(small_book) == {"01_tiny/04_four"}
+    new.unlink()
+    assert executed(small_book) == set()
+
+
+def test_content_decides_and_not_time(small_book):
+    "An edit that keeps the modification time, to a notebook or to a result, is noticed."
+    executed(small_book)
+    for path, name in ((small_book / "nbs" / "01_tiny" / "02_two.ipynb", "01_tiny/02_two"), (small_book / "_build" / "records" / "01_tiny" / "03_three.json", "01_tiny/03_three")):
+        was = path.stat()
+        path.write_text(path.read_text() + "\n")
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        assert executed(small_book) == {name}
+
+
+def test_progress_names_what_is_done_and_what_runs(small_book):
+    add_cell(small_book, "01_tiny/02_two", "import time\ntime.sleep(4)")
+    said = make_book(small_book).stdout
+    assert any(" s " in line and "(running: " in line and "01_tiny/02_two" in line.partition("(")[2] for line in said.splitlines()), said
+
+
+def test_a_dead_kernel_is_reported(small_book):
+    add_cell(small_book, "01_tiny/02_two", "import os\nos._exit(9)", "dies")
+    done = make_book(small_book)
+    assert done.returncode == 1
+    assert "chapter 01_tiny/02_two stopped in cell 2: DeadKernelError" in done.stdout and "run it alone: make book CHAPTER=01_tiny/02_two" in done.stdout
+
+
+def test_an_interrupt_is_no_success(small_book):
+    for name in ("01_tiny/01_one", "01_tiny/02_two"):
+        add_cell(small_book, name, "import time\ntime.sleep(30)")
+    code = "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book())"
+    p = subprocess.Popen([sys.executable, "-c", code], cwd=small_book, env={**os.environ, **ENGINE, "PYTHONPATH": str(small_book)}, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(8)
+    os.killpg(p.pid, signal.SIGINT)
+    said, _ = p.communicate(timeout=60)
+    assert p.returncode != 0 and "stopped before the end" in said and "\nopen " not in said
+
+
+def test_workers_end_with_the_build(small_book):
+    "With only the main process killed, nothing runs on."
+    import psutil
+
+    add_cell(small_book, "01_tiny/01_one", "import time\ntime.sleep(60)")
+    p = subprocess.Popen([sys.executable, "-m", "pytask", "-n", "2", *ONLY], cwd=small_book, env={**os.environ, "ENGINE": "fork", "PYTHONPATH": str(small_book)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(12)
+    started = psutil.Process(p.pid).children(recursive=True)
+    assert started
+    p.kill()
+    p.wait()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not [c for c in alive if c.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_damaged_result_is_made_again(small_book):

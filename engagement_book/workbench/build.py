@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['KERNEL_ENV', 'FIRST', 'chapters', 'code_of', 'selected', 'imported_modules', 'module_file', 'all_modules',
            'fingerprints', 'depends_on', 'default_engine', 'BookError', 'product', 'without_run_metadata',
-           'without_times', 'run_notebook', 'execute', 'all_cards', 'settled_twice', 'red', 'forget_stopped',
-           'summary_rows', 'print_summary', 'make_book']
+           'without_times', 'begin', 'run_notebook', 'execute', 'all_cards', 'settled_twice', 'red', 'summary_rows',
+           'print_summary', 'make_book']
 
 # %% ../../nbs/00_workbench/13_build.ipynb #ba3a903e
 import ast
 import difflib
 import functools
 import hashlib
+import io
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -25,6 +27,7 @@ from pathlib import Path
 sys.modules.setdefault("rfc3987_syntax", None)      # jsonschema would import it to validate IRIs; it takes a second and nothing here needs it
 
 import nbformat
+import psutil
 
 from .cards import MIME, cards
 from .house import house
@@ -180,13 +183,29 @@ def _log(*words: str):
         f.write("\t".join(words) + "\n")
 
 
+def _forget_stopped():
+    "Let chapters that stopped run again, even if nothing has changed: the cause may have been the computer."
+    failed = house("_build", "failed")
+    for report in failed.rglob("*.txt"):
+        product("stats", report.relative_to(failed).with_suffix("").as_posix()).unlink(missing_ok=True)
+
+
+def begin() -> None:
+    "Start a build: its workers shall end with this process, and what stopped shall run again. Does nothing in the workers, which load the tasks too."
+    if not os.environ.get("EB_BUILD"):
+        os.environ["EB_BUILD"] = f"{socket.gethostname()} {os.getpid()}"
+        _forget_stopped()
+
+
 @functools.cache
 def _end_with_the_build():
-    "End this worker when the process that started it is gone, so that a killed build leaves nothing running."
-    parent = os.getppid()
+    "End this worker when the process of the build is gone, so that a killed build leaves nothing running."
+    host, _, pid = os.environ.get("EB_BUILD", "").partition(" ")
+    if host != socket.gethostname() or int(pid) == os.getpid():
+        return
 
     def watch():
-        while os.getppid() == parent:
+        while psutil.pid_exists(int(pid)):
             time.sleep(.5)
         os._exit(1)
 
@@ -222,17 +241,25 @@ def run_notebook(
         Zygote.get()         # its start is no chapter's cost
     start = time.perf_counter()
     cost = lambda: {"seconds": round(time.perf_counter() - start, 2), "bytes": MeasuredKernelManager.last_peak}
-    try:
-        nb = papermill.execute_notebook(source, None, parameters=parameters or {}, engine_name="book", kernel_name="python3", cwd=folder or source.parent, progress_bar=False,
-                                        coalesce_streams=True, extra_arguments=["--log-level=50", f"--IPKernelApp.exec_lines={FIRST}"], **options)
-    except Exception as e:
-        from papermill.execute import remove_error_markers
+    for tries_left in (2, 1, 0):
+        try:
+            nb = papermill.execute_notebook(source, None, parameters=parameters or {}, engine_name="book", kernel_name="python3", cwd=folder or source.parent, progress_bar=False,
+                                            coalesce_streams=True, extra_arguments=["--log-level=50", f"--IPKernelApp.exec_lines={FIRST}"], **options)
+            return without_run_metadata(nb), cost()
+        except Exception as e:
+            e.notebook, e.cell = _as_far_as_it_came(ENGINES[engine].running)
+            e.cost = cost()
+            if e.cell or not tries_left or not isinstance(e, RuntimeError):
+                raise        # else the kernel never started: two may have picked the same port at the same moment
 
-        nb = remove_error_markers(ENGINES[engine].running.nb)
-        started = [bool(c.metadata.get("papermill", {}).get("start_time")) for c in nb.cells if c.cell_type == "code"]
-        e.cell, e.notebook, e.cost = sum(started), without_run_metadata(nb), cost()
-        raise
-    return without_run_metadata(nb), cost()
+
+def _as_far_as_it_came(running):
+    "Notebook of a run that ended early, and the number of the code cell it ended in."
+    from papermill.execute import remove_error_markers
+
+    nb = remove_error_markers(running.nb)
+    started = [bool(c.metadata.get("papermill", {}).get("start_time")) for c in nb.cells if c.cell_type == "code"]
+    return without_run_metadata(nb), sum(started)
 
 # %% ../../nbs/00_workbench/13_build.ipynb #21edf47a
 def _report(name: str, error) -> str:
@@ -303,13 +330,6 @@ def red() -> dict[str, list[str]]:       # chapter → what is not as promised, 
         if words := stopped + [c["red"] for c in book.get(name, []) if "red" in c] + twice.get(name, []):
             found[name] = words
     return found
-
-
-def forget_stopped() -> None:
-    "Let chapters that stopped run again, even if nothing has changed: the cause may have been the computer."
-    failed = house("_build", "failed")
-    for report in failed.rglob("*.txt"):
-        product("stats", report.relative_to(failed).with_suffix("").as_posix()).unlink(missing_ok=True)
 
 # %% ../../nbs/00_workbench/13_build.ipynb #58ade42f
 def summary_rows() -> list[dict]:        # one dict per chapter, in reading order
@@ -383,8 +403,14 @@ def make_book(
         print(e)
         return 2
     os.environ["EB_CHAPTERS"] = " ".join(wanted) if chapters and not chapter else ""
-    with _Progress():
-        session = pytask.build(paths=house("task_book.py"), n_workers=2, expression=" or ".join(wanted) if chapter else "", verbose=0, show_traceback=False)
+    said, pytask.console.file = pytask.console.file, io.StringIO()      # its tables; our lines say the same sooner
+    try:
+        with _Progress():
+            session = pytask.build(paths=house("task_book.py"), n_workers=2, expression=" or ".join(wanted) if chapter else "", verbose=0, show_traceback=False)
+    finally:
+        said, pytask.console.file = pytask.console.file, said
+    if not session.execution_reports:
+        print(said.getvalue())           # it did not come to running anything: it says why
     unfinished = len(session.tasks) - len(session.execution_reports)
     print_summary(time.time() - start)
     return _say_how_it_ended(session, unfinished, wanted if chapter else [])

@@ -66,7 +66,8 @@ for line in sys.stdin:                   # ends with the build: then there is no
         nowhere = os.open(os.devnull, os.O_RDWR); os.dup2(nowhere, 0); os.dup2(nowhere, 1)
         os.environ.clear(); os.environ.update(q["env"]); os.chdir(q["cwd"])
         sys.argv = q["argv"]; sys.path.insert(0, "")
-        ipykernel.kernelapp.launch_new_instance(); os._exit(0)
+        try: ipykernel.kernelapp.launch_new_instance()
+        finally: os._exit(0)             # a kernel that could not start must not live on as a copy of this process
     try: os.setpgid(pid, pid)
     except OSError: pass
     print(json.dumps(pid), file=answers, flush=True)
