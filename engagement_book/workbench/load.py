@@ -227,16 +227,19 @@ def load(
 
 # %% ../../nbs/00_workbench/03_load.ipynb #745b50a6
 def dataset_card(
-    name: str,       # data set
-) -> str:            # Markdown
+    name: str,                   # data set
+    first_look: bool = True,     # load it and show the first rows?
+) -> str:                # Markdown
     "Description of a data set from the manifest, with a first look at each table."
-    d, tables = entry(name), load(name)
+    d, tables = entry(name), load(name) if first_look else None
     origin = f"`{d['package']}=={d['version']}` (PyPI, read as an archive, never imported)" if "package" in d else f"committed in `data/{d['folder']}`"
     head = [f"**{k}**: {v}" for k, v in [("Nature", d["nature"]), ("From", origin), ("Licence", d["licence"]), ("Cite", "{cite:t}`" + d["citation"] + "`"), ("Caveats", d["caveats"])]]
     looks = []
     for key, t in d["tables"].items():
-        table = getattr(tables, key)
-        if hasattr(table, "columns"):
+        table = getattr(tables, key, None)
+        if table is None:
+            look = "not fetched here, so there is no first look"
+        elif hasattr(table, "columns"):
             named = table.index.inferred_type != "integer"      # words, for instance, and not just row numbers
             rest = f"\n\n… and {table.shape[1] - 8} more columns" if table.shape[1] > 8 else ""
             look = f'<div class="eb-scroll">\n{table.iloc[:3, :8].to_html(border=0, index=named)}\n</div>{rest}'
