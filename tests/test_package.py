@@ -1,6 +1,7 @@
 """The package: exported from the notebooks, imports one way, light, clean."""
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -34,8 +35,26 @@ def test_notebooks_are_clean(name):
     nbformat.validate(nb)
     assert set(nb.metadata) <= {"kernelspec"}
     for c in nb.cells:
-        assert set(c.metadata) <= {"tags"}
+        assert not c.metadata
         assert c.cell_type != "code" or (not c.outputs and c.execution_count is None)
+
+
+def test_nbdev_clean_leaves_what_the_test_above_asks_for(tmp_path):
+    "Outputs, counts and metadata go; a clean notebook is not touched."
+    for name in ("settings.ini", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    clean = {p.relative_to(ROOT): p.read_text(encoding="utf-8") for p in build.chapters().values()}
+    for path, text in clean.items():
+        nb = nbformat.reads(text, 4)
+        for c in nb.cells:
+            c.metadata = {"tags": ["x"], "collapsed": True}
+            if c.cell_type == "code":
+                c.execution_count, c.outputs = 3, [nbformat.v4.new_output("stream", text="said")]
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(nbformat.writes(nb), encoding="utf-8")
+    for _ in range(2):
+        subprocess.run([shutil.which("nbdev_clean", path=sys.exec_prefix + "/bin")], cwd=tmp_path, check=True, capture_output=True)
+        assert {path: json.loads((tmp_path / path).read_text(encoding="utf-8")) for path in clean} == {path: json.loads(text) for path, text in clean.items()}
 
 
 def test_generated_files_are_committed(book):

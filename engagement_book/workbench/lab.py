@@ -18,6 +18,7 @@ import nbformat
 from .build import chapters
 from .house import house
 from engagement_book.workbench.site import (
+    README_ONLY,
     book_map,
     directives,
     executed,
@@ -40,7 +41,8 @@ def learner_copy(
     cells, pending = [], None
     for c in nb.cells:
         if c.cell_type == "markdown":
-            c.source = without_site_links(c.source.replace("<!-- map -->", book_map()))
+            text = c.source.removeprefix(README_ONLY).replace("<!-- map -->", book_map())
+            c.source = without_site_links(text)
             cells.append(c)
             continue
         names, _ = directives(c.source)
