@@ -79,6 +79,13 @@ def test_imports_run_one_way():
             assert order.index(part) <= order.index(parts[0]), f"{path.name} imports {module}"
 
 
+def test_nbdev_test_passes_in_the_workbench():
+    "The tools' notebooks run in nbdev's own shell too, which has no kernel."
+    cmd = [shutil.which("nbdev_test", path=sys.exec_prefix + "/bin"), "--path", "nbs/00_workbench", "--n_workers", "1"]
+    done = subprocess.run(cmd, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_the_package_is_light():
     "`import engagement_book` loads neither torch nor pandas nor Matplotlib, whatever the clock says."
     heavy = "import sys, engagement_book; print([m for m in ('torch', 'pandas', 'matplotlib', 'sklearn', 'hypothesis', 'numpy') if m in sys.modules])"
@@ -240,3 +247,13 @@ def test_import_takes_a_moment_only():
         subprocess.run([sys.executable, "-c", "import engagement_book"], check=True)
         times.append(time.perf_counter() - start)
     assert sorted(times)[2] < 1
+
+
+@pytest.mark.parametrize("name", build.chapters())
+def test_links_between_chapters_lead_somewhere(name):
+    "On the site a link to an absent chapter is plain words and nobody would notice; so it is noticed here."
+    here = build.chapters()[name].parent
+    for c in nbformat.read(build.chapters()[name], 4).cells:
+        if c.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^()\s:#]+\.ipynb)(?:#\S*)?\)", c.source):
+                assert (here / target).resolve() in build.chapters().values(), f"{c.source[:60]!r} links to {target}"
