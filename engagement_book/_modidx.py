@@ -935,6 +935,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                            'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site._list': ( '00_workbench/site.html#_list',
                                                                                           'engagement_book/workbench/site.py'),
+                                                'engagement_book.workbench.site._name': ( '00_workbench/site.html#_name',
+                                                                                          'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site._not_run': ( '00_workbench/site.html#_not_run',
                                                                                              'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site._number': ( '00_workbench/site.html#_number',

@@ -27,7 +27,7 @@ def test_a_book_with_red_results_is_delivered_as_far_as_it_came(red_book):  # no
     two = nbformat.read(red_book / "work" / "01_tiny" / "02_two.ipynb", 4)
     at = next(i for i, c in enumerate(two.cells) if c.id == "bad")
     assert two.cells[at].outputs[0].ename == "ZeroDivisionError" and two.cells[at - 1].outputs[0].text == "42\n"
-    assert two.cells[at + 1].source == lab.STOPPED_HERE and two.cells[at + 2].source == "print('never')" and not two.cells[at + 2].outputs
+    assert two.cells[at + 1].source == lab.STOPPED_HERE and "print('never')" in two.cells[at + 2].source and not two.cells[at + 2].outputs
     one = nbformat.read(red_book / "work" / "01_tiny" / "01_one.ipynb", 4)
     assert any("red" in o.data.get(cards.MIME, {}) for c in one.cells if c.cell_type == "code" for o in c.outputs)
     assert "01_tiny/03_three" in "".join(c.source for c in nbformat.read(red_book / "work" / "index.ipynb", 4).cells)

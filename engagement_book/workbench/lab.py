@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see build
+
 import nbformat
 
 from .build import chapters

@@ -111,7 +111,7 @@ def _workshop(cache: Path):
     "A temporary folder in the cache, gone afterwards."
     from filelock import FileLock
 
-    with FileLock(cache / ".fetching.lock"):     # nobody sweeps between the next two lines
+    with FileLock(cache / "fetching.lock"):     # nobody sweeps between the next two lines
         _sweep(cache)
         tmp = tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache, ignore_cleanup_errors=True)
         held = FileLock(Path(tmp.name, "held"))

@@ -25,6 +25,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see build
+
 import nbformat
 
 from . import build as _build
@@ -194,10 +196,22 @@ def api_label(module: str, name: str) -> str:        # dotted module, name in it
     return f"api-{module.removeprefix('engagement_book.')}-{name}".lower().replace(".", "-")
 
 
+def _name(node) -> str:
+    "Name of a definition; fastcore's `patch` makes a function a method of its first argument."
+    decorators = {getattr(d, "id", "") for d in getattr(node, "decorator_list", [])}
+    if isinstance(node, ast.FunctionDef) and "patch" in decorators:
+        return f"{ast.unparse(node.args.args[0].annotation)}.{node.name}"
+    return node.name
+
+
 def _defined(source: str) -> list[str]:
-    found = [n for n in ast.parse(source).body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_")]
-    patched = lambda n: isinstance(n, ast.FunctionDef) and any(getattr(d, "id", "") == "patch" for d in n.decorator_list)
-    return [f"{n.args.args[0].annotation.id}.{n.name}" if patched(n) else n.name for n in found]
+    "Public functions and classes of a cell; none if it is not Python, which is why it stopped."
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError:
+        return []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [_name(n) for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")]
 
 # %% ../../nbs/00_workbench/14_site.ipynb #60a5b25a
 def _text(source: str, id: str):
@@ -242,7 +256,7 @@ def module_of(nb) -> str:        # notebook → dotted name, "" if it exports no
              for c in nb.cells if c.cell_type == "code")
     return next((f"engagement_book.{m[1]}" for m in marks if m), "")
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #page
 def page(
     name: str,                       # chapter
     messages: list[str] = (),        # what is red in it
@@ -254,6 +268,8 @@ def page(
         return unread_page(name)
     module = module_of(nb)
     nb.cells = [new for c in nb.cells for new in page_cells(c, module)]
+    if not nb.cells or not re.match("# ", nb.cells[0].source):
+        nb.cells.insert(0, _text(f"# {title_of(name)[0]}", "title"))     # no page without one
     try:
         cost = json.loads(product("stats", name).read_text())
     except (OSError, ValueError):        # a chapter that stopped has measured nothing
