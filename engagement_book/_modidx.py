@@ -831,6 +831,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                              'engagement_book/workbench/lab.py'),
                                                'engagement_book.workbench.lab._taken': ( '00_workbench/lab.html#_taken',
                                                                                          'engagement_book/workbench/lab.py'),
+                                               'engagement_book.workbench.lab._text': ( '00_workbench/lab.html#_text',
+                                                                                        'engagement_book/workbench/lab.py'),
                                                'engagement_book.workbench.lab.deliver': ( '00_workbench/lab.html#deliver',
                                                                                           'engagement_book/workbench/lab.py'),
                                                'engagement_book.workbench.lab.learner_copy': ( '00_workbench/lab.html#learner_copy',

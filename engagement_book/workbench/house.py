@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] if "__file__" in globals() else Path.cwd()
-WRITTEN = (("_build",), ("work",), ("data", "cache"))    # what is written, never shipped
+WRITTEN = (("_build",), ("work",), ("data", "cache"))    # never shipped
 
 # %% ../../nbs/00_workbench/01_house.ipynb #a0796ccd
 def in_checkout() -> bool:
@@ -21,7 +21,7 @@ def in_checkout() -> bool:
 def house(
     *parts: str,      # path below the top of the repository, e.g. "data", "claims.toml"
 ) -> Path:            # absolute path
-    "Path of a file of the book; FileNotFoundError if only a checkout has it and this is none."
+    "Path of a file of the book; FileNotFoundError if only a checkout would have it."
     if in_checkout():
         return ROOT.joinpath(*parts)
     shipped = ROOT.joinpath("engagement_book", "_house", *parts)
@@ -33,7 +33,7 @@ def house(
         return user_cache_path("engagement_book", appauthor=False).joinpath(*parts)
     raise FileNotFoundError(
         f"{'/'.join(parts) or 'the whole house'} is not part of the installed package: "
-        "it is in a clone of the book; work there, after `make book` or `pip install -e .`")
+        "it is in a clone of the book; work there, after `make book`")
 
 # %% ../../nbs/00_workbench/01_house.ipynb #parts
 PARTS = {
@@ -58,15 +58,15 @@ def caption(
 
 
 def by_part(
-    names: list[str],            # chapters in reading order, e.g. "03_behavior/01_events"
-) -> dict[str, list[str]]:       # folder → its chapters; the workbench last
-    "Chapters by part, as a reader meets them; those that lie in no folder are left out."
+    names: list[str],        # chapters in reading order, e.g. "03_behavior/01_events"
+) -> dict[str, list[str]]:   # folder → its chapters; the workbench last
+    "Chapters by part, as a reader meets them; those in no folder are left out."
     folders = dict.fromkeys(n.split("/")[0] for n in names if "/" in n)
     order = sorted(folders, key=lambda f: (f == "00_workbench", f))
     return {f: [n for n in names if n.startswith(f + "/")] for f in order}
 
 
-def import_order() -> list[str]:     # names of packages: each may import those before it
+def import_order() -> list[str]:     # packages: each may import those before it
     "Packages of the parts, known and unknown, the workbench first."
     found = {p.name for p in house("nbs").glob("[0-9]*_*") if p.is_dir()} | set(PARTS)
     return [f.partition("_")[2] for f in sorted(found)]

@@ -32,8 +32,8 @@ from engagement_book.workbench.site import (
 )
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #55eeaec1
-STOPPED_HERE = ("**The chapter stopped in the cell above** when the book was built. "
-                "The cells below have not been run.")
+def _text(source: str, id: str):
+    return nbformat.v4.new_markdown_cell(source, id=id[-64:])
 
 
 def learner_copy(
@@ -43,8 +43,8 @@ def learner_copy(
     cells, pending = [], None
     for c in nb.cells:
         if c.cell_type == "markdown":
-            text = c.source.removeprefix(README_ONLY).replace("<!-- map -->", book_map())
-            c.source = without_site_links(text)
+            text = c.source.removeprefix(README_ONLY)
+            c.source = without_site_links(text.replace("<!-- map -->", book_map()))
             cells.append(c)
             continue
         names, _ = directives(c.source)
@@ -58,21 +58,26 @@ def learner_copy(
             c.outputs, c.execution_count = [], None
         cells.append(c)
         if stopped:
-            cells.append(nbformat.v4.new_markdown_cell(STOPPED_HERE, id=f"{c.id}-stopped"[-64:]))
+            cells.append(_text(STOPPED_HERE, f"{c.id}-stopped"))
         pending = solution or pending
         if pending and ".grade(" in c.source:
-            cells.append(nbformat.v4.new_markdown_cell(folded(pending), id=f"{c.id}-solution"))
+            cells.append(_text(folded(pending), f"{c.id}-solution"))
             pending = None
     nb.cells = cells
     return nb
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #text-of
+STOPPED_HERE = ("**The chapter stopped in the cell above** when the book was built. "
+                "The cells below have not been run.")
+
+
 def text_of(
     nb,          # notebook
 ) -> str:        # SHA-256 of what a person writes in it
     "Fingerprint of the cells, without outputs and metadata."
-    written = json.dumps([[c.cell_type, c.source] for c in nb.cells], ensure_ascii=False)
-    return hashlib.sha256(written.encode()).hexdigest()
+    written = [[c.cell_type, c.source] for c in nb.cells]
+    text = json.dumps(written, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #99ef103c
 def deliver(
@@ -126,32 +131,77 @@ def prepare(
         nb = executed(name) or (unread_page(name) if name == "index" else None)
         if nb is None:
             continue
-        done[name] = deliver(learner_copy(nb), folder / f"{name}.ipynb", delivered, name)
+        target = folder / f"{name}.ipynb"
+        done[name] = deliver(learner_copy(nb), target, delivered, name)
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(delivered, indent=1))
     return done
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #67ee9dea
-ANATOMY = [
-    ("md", "# English title (中文术语)\n\n> What the reader can do afterwards, in one sentence.\n\n**Article** section · **Data** generated · **Level** 1 of 3 · **Takes** up to 60 s, 1 GB"),
+_HEAD = [
+    ("md", "# English title (中文术语)\n\n"
+           "> What the reader can do afterwards, in one sentence.\n\n"
+           "**Article** section · **Data** generated · **Level** 1 of 3 · **Takes** up to 60 s"),
     ("code", "#| default_exp {part}.{chapter}"),
     ("md", "## You will be able to\n- three to five verbs"),
-    ("code", '#| echo: false\nfrom engagement_book.workbench.verbs import Check, diagram, show\n\ndiagram("graph LR; idea --> code --> check", name="{part}-{chapter}", alt="One sentence that says what the picture says.")'),
-    ("md", "## One example, by hand\nSmall enough to compute on paper. It carries the whole chapter."),
-    ("md", "## The idea\nIdea, equation, code, and the check right below. One of these sections per idea."),
-    ("code", "#| export\nimport numpy as np\n\n\ndef {double}(\n    x: np.ndarray,      # shape, unit, meaning\n) -> np.ndarray:        # shape, unit, meaning\n    \"What it computes; errors it raises; source.\"\n    return 2 * x"),
-    ("code", "from hypothesis import strategies as st\n\nCheck({double}, oracle=lambda x: x + x, cases=st.tuples(st.floats(-9, 9)), wrong={{\n    \"squared\": (lambda x: x ** 2, \"where the mistake is made\"),\n}}).prove()"),
+    ("code", """#| echo: false
+from engagement_book.workbench.verbs import Check, diagram, show
+
+diagram("graph LR; idea --> code --> check", name="{part}-{chapter}",
+        alt="One sentence that says what the picture says.")"""),
+    ("md", "## One example, by hand\nSmall enough for paper. It carries the whole chapter."),
+    ("md", "## The idea\nIdea, equation, code, and the check right below. "
+           "One of these sections per idea."),
+    ("code", """#| export
+import numpy as np
+
+
+def {double}(
+    x: np.ndarray,      # shape, unit, meaning
+) -> np.ndarray:        # shape, unit, meaning
+    "What it computes; errors it raises; source."
+    return 2 * x"""),
+    ("code", """from hypothesis import strategies as st
+
+numbers = st.tuples(st.floats(-9, 9))
+Check({double}, oracle=lambda x: x + x, cases=numbers, wrong={{
+    "squared": (lambda x: x ** 2, "where the mistake is made"),
+}}).prove()"""),
     ("md", "## What the article says\nIts claims for this section, each settled by `claim`."),
-    ("md", "## On real data\n`load` a set. Baseline first, then `record` the result with its band; a published number beside ours, or the plain statement that none exists."),
-    ("code", '#| echo: false\nimport matplotlib.pyplot as plt\n\nfig, ax = plt.subplots()\nax.plot(range(5), {double}(np.arange(5)))\nax.set(xlabel="input (unit)", ylabel="result (unit)")\nshow(fig, "One sentence that says what the figure shows.")'),
+]
+
+# %% ../../nbs/00_workbench/15_lab.ipynb #anatomy-2
+ANATOMY = _HEAD + [
+    ("md", "## On real data\n`load` a set. Baseline first, then `record` the result with its "
+           "band; a published number beside ours, or the plain statement that none exists."),
+    ("code", """#| echo: false
+import matplotlib.pyplot as plt
+
+fig, ax = plt.subplots()
+ax.plot(range(5), {double}(np.arange(5)))
+ax.set(xlabel="input (unit)", ylabel="result (unit)")
+show(fig, "One sentence that says what the figure shows.")"""),
     ("md", "## What goes wrong\nEach pitfall as a passing test."),
     ("md", "## Exercises\n### Exercise: title\nThe task."),
-    ("code", "def triple(x):\n    ### BEGIN SOLUTION\n    return 3 * x\n    ### END SOLUTION"),
-    ("code", 'check_triple = Check(lambda x: x * 3, oracle=lambda x: x + x + x, cases=st.tuples(st.integers(-9, 9)), name="triple", wrong={{\n    "doubled": (lambda x: 2 * x, "where the mistake is made"),\n}})\ncheck_triple.prove()\ncheck_triple.grade(triple)'),
+    ("code", """def triple(x):
+    ### BEGIN SOLUTION
+    return 3 * x
+    ### END SOLUTION"""),
+    ("code", """check = Check(lambda x: 3 * x, oracle=lambda x: x + x + x, cases=numbers, name="triple",
+              wrong={{"doubled": (lambda x: 2 * x, "where the mistake is made")}})
+check.prove()
+check.grade(triple)"""),
     ("md", "### Exercise: another title\nThe task."),
-    ("code", "def half(x):\n    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION"),
-    ("code", 'check_half = Check(lambda x: x * .5, oracle=lambda x: x / 2, cases=st.tuples(st.integers(-9, 9)), name="half", wrong={{\n    "cut off": (lambda x: x // 2, "where the mistake is made"),\n}})\ncheck_half.prove()\ncheck_half.grade(half)'),
-    ("md", "## At scale and further reading\nThe well-kept library, measured beside ours in the same run; sources."),
+    ("code", """def half(x):
+    ### BEGIN SOLUTION
+    return x / 2
+    ### END SOLUTION"""),
+    ("code", """check = Check(lambda x: .5 * x, oracle=lambda x: x / 2, cases=numbers, name="half",
+              wrong={{"cut off": (lambda x: x // 2, "where the mistake is made")}})
+check.prove()
+check.grade(half)"""),
+    ("md", "## At scale and further reading\n"
+           "The well-kept library, measured beside ours in the same run; sources."),
 ]
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #new-chapter
@@ -173,7 +223,7 @@ def new_chapter(
     name: str,                   # "part/chapter", e.g. "03_behavior/01_events"
     nbs: Path | None = None,     # folder of the parts, by default nbs/
 ) -> Path:                       # the new notebook
-    "Lay out a chapter; FileExistsError if there is one, ValueError for a name that cannot be."
+    "Lay out a chapter; FileExistsError if there is one, ValueError for a bad name."
     nbs = nbs or house("nbs")
     word = r"(\d\d)_([a-z][a-z0-9_]*)"
     if not (m := re.fullmatch(f"{word}/{word}", name)):
@@ -188,7 +238,8 @@ def new_chapter(
     cells = [kinds[k](t.format(**words) if k == "code" else t) for k, t in ANATOMY]
     kernel = {"display_name": "python3", "language": "python", "name": "python3"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    nb = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(nb, path)
     return path
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #make-new

