@@ -313,6 +313,16 @@ def test_records_show_origin_spread_and_margin(tmp_path, monkeypatch):
     assert cell("band from") == "shake", "a card of an older run says nothing; the table does"
 
 
+def test_a_claim_that_contradicts_the_ledger_is_not_counted_as_settled():
+    green = {"kind": "claim", "id": "2.3.1-mlp-a1", "verdict": "refuted", "how": "executed", "found": "computed .88", "cell": "c"}
+    red = {**green, "verdict": None, "red": "the ledger says refuted, here it holds"}
+    page = site.ledger_page({"p/c": [green]})
+    assert "\n1 of the 485 " in page and "computed .88" in page and 'class="eb-wrong"' not in page
+    page = site.ledger_page({"p/c": [red]})
+    assert "\n0 of the 485 " in page and '<span class="eb-wrong">the ledger says refuted, here it holds</span>' in page
+    assert '<a href="p/c.html#claim-2.3.1-mlp-a1">p/c</a>' in page, "and is linked all the same"
+
+
 def test_what_is_wrong_with_the_text_is_named_and_the_site_is_there(red_book):
     "A link that leads nowhere, and a claim that two chapters settle."
     change(red_book, "01_tiny/01_one", "[nowhere](nowhere.md)")
