@@ -199,6 +199,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                     'engagement_book/language/transformer.py'),
                                                       'engagement_book.language.transformer.Transformer.future': ( '02_language/transformer.html#transformer.future',
                                                                                                                    'engagement_book/language/transformer.py'),
+                                                      'engagement_book.language.transformer._refuse_length': ( '02_language/transformer.html#_refuse_length',
+                                                                                                               'engagement_book/language/transformer.py'),
                                                       'engagement_book.language.transformer.count_flops': ( '02_language/transformer.html#count_flops',
                                                                                                             'engagement_book/language/transformer.py'),
                                                       'engagement_book.language.transformer.count_parameters': ( '02_language/transformer.html#count_parameters',
