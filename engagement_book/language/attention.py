@@ -12,17 +12,22 @@ import math
 import numpy as np
 from fastcore.basics import patch
 
+from ..networks.mlp import as_float
+
 # %% ../../nbs/02_language/03_attention.ipynb #6cdcd22d
 def masked_softmax(
     scores: np.ndarray,                  # (…, n, m) one row per query, one column per key
     mask: np.ndarray | None = None,      # bool, broadcasts to scores; True: this query may see this key
 ) -> np.ndarray:                         # (…, n, m) weights ≥ 0; rows sum to 1, rows without any key to 0
-    "Softmax over the visible keys; TypeError for a mask that is not boolean."
+    "Softmax over the visible keys; TypeError for a mask that is not boolean, ValueError for one that does not fit."
+    scores = as_float(scores)
     if mask is not None:
         if mask.dtype != bool:
             raise TypeError(f"a mask is boolean, True where a key may be seen; got {mask.dtype}")
+        if np.broadcast_shapes(mask.shape, scores.shape) != scores.shape:
+            raise ValueError(f"a mask of shape {mask.shape} does not fit scores of shape {scores.shape}")
         scores = np.where(mask, scores, -math.inf)
-    top = scores.max(-1, keepdims=True)
+    top = scores.max(-1, keepdims=True, initial=-math.inf)       # of no keys at all: −∞, as of hidden ones
     e = np.exp(scores - np.where(top == -math.inf, 0, top))
     total = e.sum(-1, keepdims=True)
     return e / np.where(total == 0, 1, total)
@@ -45,7 +50,8 @@ def attention(
     v: np.ndarray,                       # (…, m, d_v) values, one per key
     mask: np.ndarray | None = None,      # bool, broadcasts to (…, n, m); True: may be seen
 ) -> tuple[np.ndarray, np.ndarray]:      # (…, n, d_v) contexts; (…, n, m) weights
-    "Scaled dot-product attention, Vaswani et al. (2017), eq. 1; ValueError if the shapes do not pair up."
+    "Scaled dot-product attention, Vaswani et al. (2017), eq. 1; ValueError if the shapes do not pair up, TypeError for a mask that is not boolean."
+    q, k, v = map(as_float, (q, k, v))                   # products of bytes would wrap around
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(f"need equal widths of q and k, equal lengths of k and v; got {q.shape}, {k.shape}, "
                          f"{v.shape}")
@@ -58,7 +64,9 @@ def padding_mask(
     lengths: np.ndarray,     # (batch,) number of real tokens of each text
     longest: int,            # columns of the batch
 ) -> np.ndarray:             # (batch, 1, longest) True where a key is real; the axis of length 1 stands for all queries
-    "Hide the filled places of a batch from every query."
+    "Hide the filled places of a batch from every query; ValueError for a text that is longer than the batch."
+    if np.min(lengths, initial=0) < 0 or np.max(lengths, initial=0) > longest:
+        raise ValueError(f"lengths run from 0 to {longest}, got {np.min(lengths)} to {np.max(lengths)}")
     return (np.arange(longest) < np.asarray(lengths)[:, None])[:, None]
 
 # %% ../../nbs/02_language/03_attention.ipynb #6ccabc02
@@ -80,7 +88,8 @@ def attention_gradient(
     mask: np.ndarray | None,         # as in `attention`
     d_out: np.ndarray,               # (…, n, d_v) gradient of the loss by the contexts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # gradients by q, k and v, in their shapes
-    "Back-propagation through `attention`; ValueError as there."
+    "Back-propagation through `attention`; ValueError and TypeError as there."
+    q, k, v, d_out = map(as_float, (q, k, v, d_out))
     _, a = attention(q, k, v, mask)
     d_a = d_out @ np.swapaxes(v, -1, -2)
     d_s = a * (d_a - (a * d_a).sum(-1, keepdims=True)) / math.sqrt(k.shape[-1])
@@ -93,9 +102,9 @@ def split_heads(
     heads: int,          # number of heads, divides d
 ) -> np.ndarray:         # (…, heads, n, d / heads)
     "Cut the width into heads and put the head axis before the tokens; ValueError if it does not divide."
-    if x.shape[-1] % heads:
+    if heads < 1 or x.shape[-1] % heads:
         raise ValueError(f"a width of {x.shape[-1]} does not split into {heads} heads")
-    return np.swapaxes(x.reshape(*x.shape[:-1], heads, -1), -3, -2)
+    return np.swapaxes(x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads), -3, -2)
 
 
 def join_heads(
@@ -103,11 +112,11 @@ def join_heads(
 ) -> np.ndarray:         # (…, n, heads · d_head)
     "Put the heads of each token side by side again."
     x = np.swapaxes(x, -3, -2)
-    return x.reshape(*x.shape[:-2], -1)
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 # %% ../../nbs/02_language/03_attention.ipynb #1b724a75
 class MultiHeadAttention:
-    "Multi-head attention with biases, Vaswani et al. (2017), section 3.2.2; in layout equal to torch.nn.MultiheadAttention."
+    "Multi-head attention with biases, Vaswani et al. (2017), section 3.2.2; in layout equal to torch.nn.MultiheadAttention; ValueError if the heads do not divide the width."
 
     def __init__(self,
         d: int,                          # width of tokens, multiple of `heads`
@@ -115,6 +124,8 @@ class MultiHeadAttention:
         rng: np.random.Generator,        # draws the weights
         dtype: type = np.float32,        # of parameters and answers
     ):
+        if heads < 1 or d % heads:
+            raise ValueError(f"a width of {d} does not split into {heads} heads")
         self.heads = heads
         self.W = (rng.standard_normal((4, d, d)) / math.sqrt(d)).astype(dtype)       # queries, keys, values, output
         self.b = np.zeros((4, d), dtype)

@@ -9,15 +9,18 @@ __all__ = ['cosine', 'window_pairs', 'cooccurrence', 'ppmi', 'svd_vectors', 'sgn
 # %% ../../nbs/02_language/02_embeddings.ipynb #8e8f71ed
 import numpy as np
 
+from ..networks.mlp import as_float
+
 
 def cosine(
     a: np.ndarray,       # (..., d) vectors
-    b: np.ndarray,       # (..., d) vectors, same shape
+    b: np.ndarray,       # (..., d) vectors, same shape or one for all
 ) -> np.ndarray:         # (...) cosine of the angle between them, −1 to 1
-    "Cosine similarity along the last axis; ValueError for a vector of length 0, which has no direction."
+    "Cosine similarity along the last axis; ValueError for a vector of length 0 or not finite, which has no direction."
+    a, b = as_float(a), as_float(b)                      # products of bytes would wrap around
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    if not np.all(lengths > 0):
-        raise ValueError("a vector of length 0 has no direction")
+    if not np.all((lengths > 0) & np.isfinite(lengths)):
+        raise ValueError("a vector of length 0, or one that is not finite, has no direction")
     return (a * b).sum(-1) / lengths
 
 # %% ../../nbs/02_language/02_embeddings.ipynb #ae8718b1
@@ -25,7 +28,9 @@ def window_pairs(
     text: np.ndarray,        # (n,) number of the text that each token belongs to, rising
     reach: np.ndarray,       # (n,) how many places the window of each token extends to both sides
 ) -> tuple[np.ndarray, np.ndarray]:      # positions of centres, positions of their contexts
-    "All pairs within reach and within a text, ordered by distance, contexts to the right first."
+    "All pairs within reach and within a text, ordered by distance, contexts to the right first; ValueError unless each token has a reach."
+    if np.shape(text) != np.shape(reach):
+        raise ValueError(f"one reach per token: got {np.shape(reach)} for {np.shape(text)}")
     centre, context = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for d in range(1, min(reach.max(initial=0), len(text) - 1) + 1):
         same = text[:-d] == text[d:]
@@ -41,21 +46,27 @@ def cooccurrence(
     size: int,               # words in the vocabulary
     window: int,             # places to each side
 ):                           # SciPy CSR matrix (size, size): how often column stands in the window of row
-    "Counts of neighbours; symmetric."
+    "Counts of neighbours; symmetric. ValueError for a window below 1, or texts and tokens that do not pair up."
     from scipy.sparse import csr_matrix
 
+    if window < 1:
+        raise ValueError(f"a window reaches at least 1 place, got {window}")
     centre, context = window_pairs(text, np.full(len(ids), window))
     return csr_matrix((np.ones(len(centre)), (ids[centre], ids[context])), shape=(size, size))
 
 # %% ../../nbs/02_language/02_embeddings.ipynb #acbeb594
 def ppmi(
     counts,                  # SciPy sparse matrix (words, contexts) of counts
-    power: float = .75,      # flattens the distribution of contexts; 1 leaves it as it is
+    power: float = .75,      # flattens the distribution of contexts, .75 by default; 1 leaves it as it is
 ):                           # SciPy CSR matrix, same shape, nats
-    "Positive pointwise mutual information with smoothed contexts, Levy et al. (2015)."
+    "Positive pointwise mutual information with smoothed contexts, Levy et al. (2015). ValueError for a count that is negative or NaN."
     from scipy.sparse import csr_matrix
 
-    m = counts.tocoo()
+    m = counts.tocoo(copy=True)
+    m.sum_duplicates()                                   # a list of single meetings is a table too
+    m.eliminate_zeros()
+    if m.data.size and not m.data.min() > 0:
+        raise ValueError(f"counts are 0 or more, got {m.data.min()}")
     of_word, of_context = (np.asarray(m.sum(axis)).ravel() for axis in (1, 0))
     chance = of_context ** power / (of_context ** power).sum()
     value = np.log(m.data / (of_word[m.row] * chance[m.col]))
@@ -66,10 +77,14 @@ def svd_vectors(
     matrix,              # SciPy sparse matrix (words, contexts)
     dim: int,            # length of a vector, < both sides of the matrix
 ) -> np.ndarray:         # (words, dim) vectors, most important direction first
-    "Left singular vectors times the root of the singular values; the largest entry of each is positive."
+    "Left singular vectors times the root of the singular values; the largest entry of each is positive. ValueError unless 0 < dim < both sides and all numbers are finite."
     from scipy.sparse.linalg import svds
 
-    u, s, _ = svds(matrix, k=dim, v0=np.ones(min(matrix.shape)))
+    if not 0 < dim < min(matrix.shape):
+        raise ValueError(f"a matrix of {matrix.shape} has fewer than {min(matrix.shape)} directions, and at least 1; got {dim}")
+    if not np.isfinite(matrix.data).all():
+        raise ValueError("a number of the matrix is not finite, so it has no directions")
+    u, s, _ = svds(matrix.astype(np.float64) if matrix.dtype.kind in "biu" else matrix, k=dim, v0=np.ones(min(matrix.shape)))
     u, s = u[:, ::-1], s[::-1]
     return u * np.sign(u[np.abs(u).argmax(0), np.arange(dim)]) * np.sqrt(s)
 
@@ -84,7 +99,7 @@ def sgns_loss(
     v: np.ndarray,           # (n, d) vectors of the centres
     u: np.ndarray,           # (n, d) vectors of their true contexts
     noise: np.ndarray,       # (m, d) vectors of the noise contexts, shared by the batch
-    weight: float = 1.,      # of each noise term: k/m for k negatives per pair
+    weight: float = 1.,      # of each noise term, 1. by default; k/m for k negatives per pair
 ) -> tuple[np.floating, tuple]:      # loss summed over pairs, nats; its gradients by v, u and noise
     "Skip-gram loss with negative sampling, and its gradients. Mikolov et al. (2013), equation 4."
     missed, of_true = _logistic(-(v * u).sum(1))         # 1 − p and −ln p
@@ -95,18 +110,22 @@ def sgns_loss(
 # %% ../../nbs/02_language/02_embeddings.ipynb #017d1c5f
 def noise_distribution(
     counts: np.ndarray,      # (words,) count of each word
-    power: float = .75,      # 1: as in the text; 0: all words alike
+    power: float = .75,      # .75 by default; 1: as in the text; 0: all words alike
 ) -> np.ndarray:             # (words,) probabilities
-    "Distribution of the negative samples, unigram counts to a power."
+    "Distribution of the negative samples, unigram counts to a power; ValueError unless counts are 0 or more and some are not 0."
+    if not (np.min(counts, initial=0) >= 0 and np.sum(counts) > 0):
+        raise ValueError("counts are 0 or more, and there is at least one word")
     p = counts ** power
     return p / p.sum()
 
 # %% ../../nbs/02_language/02_embeddings.ipynb #67cf98ab
 def keep_probability(
     counts: np.ndarray,      # (words,) count of each word, ≥ 1
-    sample: float = 1e-3,    # t: words with a larger share of the text are thinned out
+    sample: float = 1e-3,    # t, 1e-3 by default: words with a larger share of the text are thinned out
 ) -> np.ndarray:             # (words,) probability to keep an occurrence
-    "Sub-sampling of frequent words as in the code of word2vec."
+    "Sub-sampling of frequent words as in the code of word2vec; ValueError for a count below 1 or a threshold that is not positive."
+    if not np.min(counts, initial=1) >= 1 or not sample > 0:
+        raise ValueError(f"words occur at least once and t is positive; got a count of {np.min(counts, initial=1)}, t = {sample}")
     ratio = sample * counts.sum() / counts
     return np.minimum(1, np.sqrt(ratio) + ratio)
 
@@ -116,7 +135,13 @@ def add_rows(
     rows: np.ndarray,        # (n,) row numbers, with duplicates
     updates: np.ndarray,     # (n, d) what to add
 ) -> None:
-    "Add each update to its row; updates of the same row add up."
+    "Add each update to its row; updates of the same row add up. IndexError for a row that is not there, ValueError unless each has an update."
+    if len(rows) != len(updates):
+        raise ValueError(f"{len(rows)} rows and {len(updates)} updates do not pair up")
+    if not len(rows):
+        return
+    if rows.min() < 0 or rows.max() >= len(table):
+        raise IndexError(f"rows run from 0 to {len(table) - 1}, got {rows.min()} to {rows.max()}")
     order = np.argsort(rows, kind="stable")
     first = np.flatnonzero(np.diff(rows[order], prepend=-1))
     table[rows[order][first]] += np.add.reduceat(updates[order], first, axis=0)
@@ -127,23 +152,28 @@ def train_skipgram(
     text: np.ndarray,            # (n,) number of its text, rising
     size: int,                   # words in the vocabulary, each at least once in ids
     rng: np.random.Generator,    # start, thinning, reach, order, noise, in this order
-    dim: int = 64,               # length of a vector
-    window: int = 5,             # largest reach
-    negatives: int = 5,          # k, noise contexts per pair
-    epochs: int = 2,             # passes through the text
-    batch: int = 1024,           # pairs per step
-    pool: int = 64,              # m, noise contexts drawn per step
-    rate: float = .05,           # learning rate at the start
-    sample: float = 1e-3,        # see `keep_probability`
+    dim: int = 64,               # length of a vector, 64 by default
+    window: int = 5,             # largest reach, 5 by default
+    negatives: int = 5,          # k, noise contexts per pair; 5 by default
+    epochs: int = 2,             # passes through the text, 2 by default
+    batch: int = 1024,           # pairs per step, 1024 by default
+    pool: int = 64,              # m, noise contexts drawn per step; 64 by default
+    rate: float = .05,           # learning rate at the start, .05 by default
+    sample: float = 1e-3,        # see `keep_probability`; 1e-3 by default
     dtype: type = np.float32,    # of the vectors
 ) -> tuple[np.ndarray, np.ndarray]:      # (size, dim) vectors; loss of each step, nats per pair
-    "Skip-gram with negative sampling, Mikolov et al. (2013), with noise shared by a batch."
+    "Skip-gram with negative sampling, Mikolov et al. (2013), with noise shared by a batch. ValueError for a number below 1 or a word that does not occur, FloatingPointError if it diverges."
+    if min(dim, window, negatives, epochs, batch, pool) < 1 or np.shape(ids) != np.shape(text):
+        raise ValueError(f"sizes start at 1 and each token has a text; got {(dim, window, negatives, epochs, batch, pool)}, "
+                         f"{np.shape(ids)} tokens, {np.shape(text)} texts")
     v = ((rng.random((size, dim)) - .5) / dim).astype(dtype)
     u, losses = np.zeros_like(v), []
     for epoch in range(epochs):
         def rate_at(share, epoch=epoch):
             return rate * (1 - (epoch + share) / epochs)
         losses += _pass(v, u, ids, text, rng, window, negatives, batch, pool, rate_at, sample)
+        if not (np.isfinite(losses).all() and np.isfinite(v).all() and np.isfinite(u).all()):
+            raise FloatingPointError(f"the vectors are not finite after pass {epoch + 1}: the rate {rate:g} is too large")
     return v, np.array(losses)
 
 # %% ../../nbs/02_language/02_embeddings.ipynb #ce9fb9a9
@@ -174,9 +204,13 @@ def _step(v, u, centre, context, drawn, weight, rate):
 def nearest(
     vectors: np.ndarray,     # (words, d), none of length 0
     i: int,                  # row that asks
-    k: int = 10,             # how many neighbours
+    k: int = 10,             # how many neighbours, 10 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (k,) rows, nearest first; (k,) their cosines
-    "Exact nearest neighbours by cosine, without the row itself."
+    "Exact nearest neighbours by cosine, without the row itself, of equals the first row; ValueError for k below 1 or too large and as in `cosine`, IndexError for a row that is not there."
+    if not 1 <= k < len(vectors):
+        raise ValueError(f"between 1 and {len(vectors) - 1} neighbours can be named, not {k}")
+    if not 0 <= i < len(vectors):
+        raise IndexError(f"rows run from 0 to {len(vectors) - 1}, got {i}")
     cos = cosine(vectors, vectors[i][None])
     order = np.argsort(-cos, kind="stable")
     order = order[order != i][:k]

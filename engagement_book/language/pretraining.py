@@ -27,9 +27,11 @@ MASK, REGULAR = 4, 5         # id of [MASK], first id that is no special token
 def choose_masks(
     groups: np.ndarray,          # (n, length) number of the word of each token, −1 where nothing may be masked
     rng: np.random.Generator,    # draws one number per token
-    share: float = .15,          # probability of each word
+    share: float = .15,          # probability of each word, .15 by default
 ) -> np.ndarray:                 # (n, length) True where the model will have to predict
-    "Positions to be predicted: whole words, each with the same probability. Devlin et al. (2019), Cui et al. (2021)."
+    "Positions to be predicted: whole words, each with the same probability. Devlin et al. (2019), Cui et al. (2021). ValueError for a share outside 0 to 1."
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share lies between 0 and 1, got {share}")
     draw, column = rng.random(groups.shape), np.arange(groups.shape[1])
     starts = np.diff(groups, axis=1, prepend=-2) != 0
     first = np.maximum.accumulate(np.where(starts, column, 0), axis=1)
@@ -42,7 +44,9 @@ def corrupt(
     rng: np.random.Generator,    # draws one fate and one random token per position
     size: int,                   # tokens in the vocabulary
 ) -> np.ndarray:                 # (n, length) what the model sees
-    "Of the chosen tokens 80 % become [MASK], 10 % a random regular token, 10 % stay. Devlin et al. (2019), section 3.1."
+    "Of the chosen tokens 80 % become [MASK], 10 % a random regular token, 10 % stay. Devlin et al. (2019), section 3.1. ValueError for a vocabulary without regular tokens."
+    if size <= REGULAR:
+        raise ValueError(f"a vocabulary of {size} holds no token beside the {REGULAR} special ones")
     fate, other = rng.random(ids.shape), rng.integers(REGULAR, size, ids.shape)
     return np.where(chosen & (fate < .8), MASK, np.where(chosen & (fate >= .9), other, ids))
 
@@ -53,7 +57,9 @@ def mask_shares(
     chosen: np.ndarray,      # (n, length) True where the model has to predict
     allowed: np.ndarray,     # (n, length) True where it may be asked to
 ) -> dict[str, tuple[float, float]]:     # name → (share, its distance from the rule in standard errors)
-    "Shares of chosen, masked, changed and kept tokens, beside 15, 80, 10 and 10 %; a random token may equal the true one and then counts as kept."
+    "Shares of chosen, masked, changed and kept tokens, beside 15, 80, 10 and 10 %; a random token may equal the true one and then counts as kept. ValueError if nothing was chosen."
+    if not chosen.any() or (chosen & ~allowed).any():
+        raise ValueError("nothing was chosen, or something that was not allowed: there is no share")
     n, k, size = allowed.sum(), chosen.sum(), len(np.unique(ids[allowed]))
     hits = {"chosen": (k, n, .15), "masked": ((seen == MASK)[chosen].sum(), k, .8),
             "changed": (((seen != MASK) & (seen != ids))[chosen].sum(), k, .1 * (1 - 1 / size)),
@@ -67,12 +73,12 @@ class LanguageModel(nn.Module):
 
     def __init__(self,
         size: int,           # tokens in the vocabulary
-        d: int = 64,         # width
-        heads: int = 4,      # heads of each attention
-        ff: int = 128,       # inner width of the feed-forward networks
-        layers: int = 1,     # encoder layers
-        longest: int = 64,   # longest row
-        tied: bool = True,   # score with the embedding table; else with a table of its own, which starts at zero
+        d: int = 64,         # width, 64 by default
+        heads: int = 4,      # heads of each attention, 4 by default
+        ff: int = 128,       # inner width of the feed-forward networks, 128 by default
+        layers: int = 1,     # encoder layers, 1 by default
+        longest: int = 64,   # longest row, 64 by default
+        tied: bool = True,   # score with the embedding table, True by default; else with its own, which starts at zero
     ):
         super().__init__()
         self.embed, self.norm, self.bias = nn.Embedding(size,
@@ -84,9 +90,11 @@ class LanguageModel(nn.Module):
 
     def forward(self,
         ids: torch.Tensor,       # (n, length) tokens, int64
-        causal: bool = False,    # may a position see only what stands left of it?
+        causal: bool = False,    # may a position see only what stands left of it? False by default
     ) -> torch.Tensor:           # (n, length, d) states
-        "One state per token, having looked at the others."
+        "One state per token, having looked at the others; ValueError for a row that is too long."
+        if ids.shape[1] > len(self.position):
+            raise ValueError(f"a row of {ids.shape[1]} tokens: this model knows {len(self.position)} positions")
         x, real = self.embed(ids) + self.position[:ids.shape[1]], (ids > 0)[:, None]
         mask = real & torch.from_numpy(causal_mask(ids.shape[1])) if causal else real
         for layer in self.layers:
@@ -107,7 +115,7 @@ def masked_loss(
     ids: np.ndarray,             # (n, length) clean tokens
     groups: np.ndarray,          # (n, length) as in `choose_masks`
     rng: np.random.Generator,    # choice and corruption
-    share: float = .15,          # probability of each word
+    share: float = .15,          # probability of each word, .15 by default
 ) -> torch.Tensor:               # mean cross-entropy of the chosen positions, nats; 0 if none was chosen
     "Masked language modelling. Devlin et al. (2019)."
     chosen = choose_masks(groups, rng, share)
@@ -122,7 +130,9 @@ def causal_loss(
     groups: np.ndarray,          # not used: every token that is not padding is predicted
     rng: np.random.Generator,    # not used: nothing is random
 ) -> torch.Tensor:               # mean cross-entropy of each token given those left of it, nats
-    "Causal language modelling: the next token, at every position at once. Radford et al. (2018)."
+    "Causal language modelling: the next token, at every position at once. Radford et al. (2018). ValueError if no token follows another."
+    if not (ids[:, 1:] > 0).any():
+        raise ValueError("no token follows another: there is nothing to predict")
     y = torch.from_numpy(ids)
     return F.cross_entropy(net.scores(net(y, causal=True)[:, :-1]).flatten(0, 1), y[:, 1:].flatten(), ignore_index=0)
 
@@ -132,9 +142,11 @@ def denoising_loss(
     ids: np.ndarray,             # (n, length) clean tokens
     groups: np.ndarray,          # (n, length) −1 where nothing may be replaced
     rng: np.random.Generator,    # which tokens, and by what
-    share: float = .15,          # probability of a replacement
+    share: float = .15,          # probability of a replacement, .15 by default
 ) -> torch.Tensor:               # mean cross-entropy of all tokens, nats
-    "Denoising auto-encoder: random tokens replaced, the whole text to be restored. Vincent et al. (2008), on tokens."
+    "Denoising auto-encoder: random tokens replaced, the whole text to be restored. Vincent et al. (2008), on tokens. ValueError if there is no token."
+    if not (ids > 0).any():
+        raise ValueError("no token: there is nothing to restore")
     spoiled = (rng.random(ids.shape) < share) & (groups >= 0)
     noisy = np.where(spoiled, rng.integers(REGULAR, len(net.bias), ids.shape), ids)
     return F.cross_entropy(net.scores(net(torch.from_numpy(noisy))).flatten(0, 1),
@@ -176,13 +188,16 @@ def pretrain(
     groups: np.ndarray,              # (rows, length) as in `choose_masks`
     loss,                            # `masked_loss`, `causal_loss`, `denoising_loss` or another function of (net, ids, groups, rng)
     steps: int,                      # steps of the whole run
-    seed: int = 0,                   # decides rows and noise of every step
-    rate: float = 4e-3,              # largest learning rate
-    batch: int = 32,                 # rows per step
+    seed: int = 0,                   # decides rows and noise of every step; 0 by default
+    rate: float = 4e-3,              # largest learning rate, 4e-3 by default
+    batch: int = 32,                 # rows per step, 32 by default
     checkpoint: Path | None = None,  # file to continue from and to write to
-    every: int = 100,                # steps between two checkpoints
+    every: int = 100,                # steps between two checkpoints, 100 by default
 ) -> list[float]:                    # loss of each step, nats
-    "Train with Adam; a run resumed from its checkpoint ends with the same weights. CheckpointError for the file of another run."
+    "Train with Adam; a run resumed from its checkpoint ends with the same weights. CheckpointError for the file of another run, ValueError for a number below 1, FloatingPointError if it diverges."
+    if min(steps, batch, every, len(ids)) < 1 or ids.shape != groups.shape:
+        raise ValueError(f"steps, batch, every and rows start at 1, each token has a group; got {(steps, batch, every)}, "
+                         f"{ids.shape} and {groups.shape}")
     optimiser = torch.optim.Adam(net.parameters(), betas=(.9, .99), fused=True)
     settings = {"loss": loss.__name__, "steps": steps, "seed": seed, "rate": rate, "batch": batch, "rows": len(ids)}
     losses = _resume(Path(checkpoint), net, optimiser,
@@ -203,7 +218,10 @@ def _step(net, optimiser, loss, ids, groups, rows, rng):
     optimiser.zero_grad()
     value = loss(net, ids[rows], groups[rows], rng)
     value.backward()
-    nn.utils.clip_grad_norm_(net.parameters(), 1.)
+    length = nn.utils.clip_grad_norm_(net.parameters(), 1.)
+    if not (value.isfinite() and length.isfinite()):         # before the step: the weights are still good
+        raise FloatingPointError(f"loss {value.item():g}, gradient {length.item():g}: the rate is too large, "
+                                 "or a number of the data is not finite")
     optimiser.step()
     return value.item()
 

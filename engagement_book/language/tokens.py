@@ -33,12 +33,14 @@ _LATIN = re.compile(r"[a-zA-Z0-9]")
 
 
 class Segmenter:
-    "Cuts Chinese text into the most probable words, as jieba 0.42.1 does without its hidden Markov model."
+    "Cuts Chinese text into the most probable words, as jieba 0.42.1 does without its hidden Markov model; ValueError for a dictionary that is empty or holds a count below 1."
 
     def __init__(self,
         counts: dict[str, int],      # word → how often it was seen, ≥ 1
     ):
-        n = math.log(sum(counts.values()))
+        if not counts or min(counts.values()) < 1:
+            raise ValueError("a dictionary holds words and how often each was seen, at least once")
+        n = math.log(sum(map(int, counts.values())))
         self.alone = -n                                      # a character that is no word: count 1
         beginnings = (w[:i] for w in counts for i in range(1, len(w)))
         self.logp = dict.fromkeys(beginnings, -math.inf)     # probability 0
@@ -90,10 +92,13 @@ def jieba_counts() -> dict[str, int]:    # word → count, from the dictionary o
 def train_bpe(
     words: dict[str, int],       # piece of text → how often it occurs; merges do not cross its borders
     merges: int,                 # how many to learn at most
-    min_count: int = 1,          # stop when no pair occurs this often
+    min_count: int = 1,          # stop when no pair occurs this often; 1 by default
 ) -> list[tuple[str, str]]:      # pairs in the order in which they were merged
-    "Byte-pair encoding, Sennrich et al. (2016); ties go to the smaller ids, as in the tokenizers library."
-    parts, n = [list(w) for w in words], list(words.values())
+    "Byte-pair encoding, Sennrich et al. (2016); ties go to the smaller ids, as in the tokenizers library. ValueError for a number below 0 or a pair that need not occur."
+    if merges < 0 or min_count < 1 or min(words.values(), default=1) < 1:
+        raise ValueError(f"merges are 0 or more, words and pairs occur at least once; got {merges} merges, "
+                         f"pairs from {min_count} times, a word {min(words.values(), default=1)} times")
+    parts, n = [list(w) for w in words], [int(c) for c in words.values()]
     ids = {c: i for i, c in enumerate(sorted(set("".join(words))))}
     counts, where, learned = Counter(), defaultdict(set), []
     for k, part in enumerate(parts):
@@ -172,7 +177,7 @@ def piece(self: BPE,
                 break
             tokens = _merge(tokens, *pair)
         self._known[word] = tokens
-    return self._known[word]
+    return list(self._known[word])                   # the caller's own: what is remembered must not change
 
 
 @patch
@@ -187,14 +192,16 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Vocabulary:
-    "Tokens and their numbers: special tokens first, then by falling count, ties in the order of Unicode."
+    "Tokens and their numbers: special tokens first, then by falling count, ties in the order of Unicode; ValueError unless there is room for the special tokens, [UNK] among them."
 
     def __init__(self,
         counts: dict[str, int],          # token → count on the training text
         size: int | None = None,         # tokens in all, special ones included; None for no limit
-        min_count: int = 1,              # leave out rarer tokens
+        min_count: int = 1,              # leave out rarer tokens; 1 by default
         special: tuple = SPECIAL,        # must hold "[UNK]"
     ):
+        if "[UNK]" not in special or (size is not None and size < len(special)):
+            raise ValueError(f"{len(special)} special tokens, [UNK] among them, do not fit into {size}: {special}")
         kept = sorted((t for t, c in counts.items() if c >= min_count and t not in special),
                       key=lambda t: (-counts[t], t))
         self.tokens = [*special, *kept][:size]
@@ -226,13 +233,15 @@ def decode(self: Vocabulary,
 def pad(
     rows: list[np.ndarray],      # ids of each text, any lengths
     length: int,                 # columns of the result
-    fill: int = 0,               # id of [PAD]
+    fill: int = 0,               # id of [PAD]; 0 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (n, length) ids, int64; (n, length) True where a token is real
-    "Rows of equal length: long ones lose their end, short ones are filled."
+    "Rows of equal length: long ones lose their end, short ones are filled; TypeError for ids that are no whole numbers."
+    if not all(np.asarray(r).dtype.kind in "iu" or not len(r) for r in rows):
+        raise TypeError("ids are whole numbers; a half would be cut off in silence")
     ids = np.full((len(rows), length), fill, dtype=np.int64)
     for row, r in zip(ids, rows):
         row[:len(r)] = r[:length]
-    real = np.arange(length) < np.array([[len(r)] for r in rows])
+    real = np.arange(length) < np.array([len(r) for r in rows], dtype=np.int64)[:, None]
     return ids, real
 
 # %% ../../nbs/02_language/01_tokens.ipynb #3303153d
@@ -240,7 +249,8 @@ def word_index(
     words: list[str],        # a text cut into words
 ) -> np.ndarray:             # (characters,) number of the word that each character belongs to, int64
     "For each character, the position of its word."
-    return np.repeat(np.arange(len(words)), [len(w) for w in words]).astype(np.int64)
+    lengths = np.array([len(w) for w in words], dtype=np.int64)          # of no words too: none, whole numbers
+    return np.repeat(np.arange(len(words), dtype=np.int64), lengths)
 
 # %% ../../nbs/02_language/01_tokens.ipynb #be4e34d4
 def _spans(words: list[str], start: int) -> set:
@@ -252,9 +262,11 @@ def segmentation_scores(
     gold: list[list[str]],       # texts cut by hand
     ours: list[list[str]],       # the same texts cut by a program
 ) -> tuple[float, float, float]:     # precision, recall, F₁ over all words of all texts
-    "Share of words with both borders right; ValueError if a text is not the same in both."
+    "Share of words with both borders right; ValueError if a text is not the same in both, or there is no word."
     if list(map("".join, gold)) != list(map("".join, ours)):
         raise ValueError("gold and ours are not cuts of the same texts")
+    if not any(map("".join, gold)):
+        raise ValueError("no words: a share of nothing is not a number")
     right = sum(len(_spans(g, 0) & _spans(o, 0)) for g, o in zip(gold, ours))
     precision, recall = right / sum(map(len, ours)), right / sum(map(len, gold))
     return precision, recall, 2 * precision * recall / (precision + recall) if right else 0.

@@ -17,10 +17,10 @@ from .attention import causal_mask
 
 def positions(
     n: int,              # positions 0 … n − 1
-    d: int,              # width, even
+    d: int,              # width, even, 2 or more
 ) -> torch.Tensor:       # (n, d) float64, between −1 and 1
-    "Sinusoidal positional encoding, Vaswani et al. (2017), section 3.5; ValueError for an odd width."
-    if d % 2:
+    "Sinusoidal positional encoding, Vaswani et al. (2017), section 3.5; ValueError for an odd width or none."
+    if d < 2 or d % 2:
         raise ValueError(f"sines and cosines come in pairs, so the width must be even, got {d}")
     angle = torch.arange(n, dtype=torch.float64)[:,
                                                  None] * 10_000. ** (-torch.arange(0, d, 2,
@@ -33,7 +33,7 @@ class LayerNorm(nn.Module):
 
     def __init__(self,
         d: int,              # width
-        eps: float = 1e-5,   # added to the variance
+        eps: float = 1e-5,   # added to the variance, 1e-5 by default
     ):
         super().__init__()
         self.weight, self.bias, self.eps = nn.Parameter(torch.ones(d)), nn.Parameter(torch.zeros(d)), eps
@@ -68,7 +68,7 @@ class Residual(nn.Module):
 
     def __init__(self,
         d: int,              # width
-        pre: bool = True,    # norm before the sublayer (GPT-2) or after the sum (Vaswani et al. 2017)
+        pre: bool = True,    # norm before the sublayer (GPT-2) or after the sum (Vaswani et al. 2017); True by default
     ):
         super().__init__()
         self.norm, self.pre = LayerNorm(d), pre
@@ -89,7 +89,7 @@ class MultiHead(nn.Module):
         heads: int,                          # number of heads, divides d
     ):
         super().__init__()
-        if d % heads:
+        if heads < 1 or d % heads:
             raise ValueError(f"a width of {d} does not split into {heads} heads")
         self.heads = heads
         self.query, self.key, self.value, self.out = (nn.Linear(d, d) for _ in range(4))
@@ -99,7 +99,7 @@ class MultiHead(nn.Module):
         memory: torch.Tensor,                # (batch, m, d) tokens that are looked at: keys and values
         mask: torch.Tensor | None = None,    # bool, broadcasts to (batch, n, m); True: may be seen
     ) -> torch.Tensor:                       # (batch, n, d)
-        "Contexts of all heads, joined and mixed."
+        "Contexts of all heads, joined and mixed; a query that may see no key gets the context 0."
         q, k, v = (f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
                    for f, t in ((self.query, x), (self.key, memory), (self.value, memory)))
         mask = mask if mask is None or mask.ndim < 3 else mask[:, None]
@@ -113,7 +113,7 @@ class EncoderLayer(nn.Module):
         d: int,                          # width
         heads: int,                      # number of heads
         ff: int,                         # inner width of the feed-forward network
-        pre: bool = True,                # pre-norm or post-norm
+        pre: bool = True,                # pre-norm or post-norm; True by default
     ):
         super().__init__()
         self.attend, self.ffn = MultiHead(d, heads), FeedForward(d, ff)
@@ -135,7 +135,7 @@ class DecoderLayer(nn.Module):
         d: int,                          # width
         heads: int,                      # number of heads
         ff: int,                         # inner width of the feed-forward network
-        pre: bool = True,                # pre-norm or post-norm
+        pre: bool = True,                # pre-norm or post-norm; True by default
     ):
         super().__init__()
         self.attend, self.cross, self.ffn = MultiHead(d, heads), MultiHead(d, heads), FeedForward(d, ff)
@@ -159,13 +159,13 @@ class Transformer(nn.Module):
     def __init__(self,
         source_size: int,        # tokens of the source vocabulary
         target_size: int,        # tokens of the target vocabulary
-        d: int = 64,             # width
-        heads: int = 4,          # heads of each attention
-        ff: int = 128,           # inner width of the feed-forward networks
-        layers: int = 1,         # layers of each stack
-        pre: bool = True,        # pre-norm or post-norm
-        spread: float = .25,     # standard deviation of the embeddings; positions have about .7
-        longest: int = 64,       # longest source or target
+        d: int = 64,             # width, 64 by default
+        heads: int = 4,          # heads of each attention, 4 by default
+        ff: int = 128,           # inner width of the feed-forward networks, 128 by default
+        layers: int = 1,         # layers of each stack, 1 by default
+        pre: bool = True,        # pre-norm or post-norm; True by default
+        spread: float = .25,     # standard deviation of the embeddings, .25 by default; positions have about .7
+        longest: int = 64,       # longest source or target, 64 by default
     ):
         super().__init__()
         self.source, self.target = nn.Embedding(source_size, d), nn.Embedding(target_size, d)
@@ -183,7 +183,8 @@ def encode(self: Transformer,
     source: torch.Tensor,        # (batch, m) source tokens
     real: torch.Tensor,          # (batch, m) False for padding
 ) -> torch.Tensor:               # (batch, m, d) memory
-    "One vector per source token."
+    "One vector per source token; ValueError for a source that is too long."
+    _refuse_length(self, source)
     x = self.source(source) + self.position[:source.shape[1]]
     for layer in self.encoder:
         x = layer(x, real[:, None])
@@ -197,6 +198,11 @@ def future(self: Transformer,
     "The causal mask of the decoder."
     return torch.from_numpy(causal_mask(n))
 
+
+def _refuse_length(model, tokens):
+    if tokens.shape[1] > len(model.position):
+        raise ValueError(f"a text of {tokens.shape[1]} tokens: this model knows {len(model.position)} positions")
+
 # %% ../../nbs/02_language/04_transformer.ipynb #56148ae7
 @patch
 def decode(self: Transformer,
@@ -204,7 +210,8 @@ def decode(self: Transformer,
     memory: torch.Tensor,        # (batch, m, d) from `encode`
     real: torch.Tensor,          # (batch, m) False for source padding
 ) -> torch.Tensor:               # (batch, n, target_size) logits of the token after each
-    "Scores of the next token at every position of the target."
+    "Scores of the next token at every position of the target; ValueError for a target that is too long."
+    _refuse_length(self, target)
     x, mask = self.target(target) + self.position[:target.shape[1]], self.future(target.shape[1])
     for layer in self.decoder:
         x = layer(x, memory, mask, real[:, None])
@@ -230,12 +237,15 @@ def generate(
     end: int,                # end token
     longest: int,            # tokens to write at most
 ) -> torch.Tensor:           # (batch, longest) tokens; the end token and everything after it are 0
-    "Greedy decoding, all rows at once."
+    "Greedy decoding, all rows at once; ValueError if a score is NaN."
     memory = model.encode(source, real)
     out = torch.full((len(source), 1), start)
     done = torch.zeros(len(source), 1, dtype=torch.bool)
     for _ in range(longest):
-        following = model.decode(out, memory, real)[:, -1:].argmax(-1)
+        scores = model.decode(out, memory, real)[:, -1:]
+        if scores.isnan().any():
+            raise ValueError("a score is NaN and has no rank: the model has diverged")
+        following = scores.argmax(-1)
         done = done | (following == end)
         out = torch.cat([out, following.masked_fill(done, 0)], 1)
     return out[:, 1:]
@@ -247,8 +257,8 @@ def count_parameters(
     d: int,                  # width
     layers: int,             # number of layers
     ff: int,                 # inner width
-    types: int = 0,          # segment embeddings, 2 in BERT
-    pooler: bool = False,    # BERT's last dense layer on the first token
+    types: int = 0,          # segment embeddings, 0 by default, 2 in BERT
+    pooler: bool = False,    # BERT's last dense layer on the first token; False by default
 ) -> int:                    # parameters, tied output layer not counted again
     "Parameters of a BERT encoder or a GPT decoder."
     layer = 4 * (d * d + d) + (2 * d * ff + ff + d) + 2 * 2 * d
@@ -260,7 +270,7 @@ def count_flops(
     d: int,                  # width
     layers: int,             # number of layers
     ff: int,                 # inner width
-    vocabulary: int = 0,     # tokens scored at the end, 0 for none
+    vocabulary: int = 0,     # tokens scored at the end, 0 by default: none
 ) -> int:                    # floating-point operations of one forward pass, a multiplication and an addition counted as two
     "Operations of all matrix products; the rest is small beside them."
     return layers * (8 * n * d * d + 4 * n * n * d + 4 * n * d * ff) + 2 * n * d * vocabulary

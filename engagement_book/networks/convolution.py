@@ -9,13 +9,15 @@ __all__ = ['output_size', 'windows', 'conv2d', 'max_pool2d', 'receptive_field', 
 # %% ../../nbs/01_networks/03_convolution.ipynb #7a269f5a
 import numpy as np
 
+from .mlp import as_float
+
 # %% ../../nbs/01_networks/03_convolution.ipynb #b443873e
 def output_size(
     size: int,           # pixels along one side of the input
     kernel: int,         # weights along one side of the window
-    stride: int = 1,     # pixels from one place to the next
-    padding: int = 0,    # zeros added at each end
-    dilation: int = 1,   # pixels from one weight to the next
+    stride: int = 1,     # pixels from one place to the next, 1 by default
+    padding: int = 0,    # zeros added at each end, 0 by default
+    dilation: int = 1,   # pixels from one weight to the next, 1 by default
 ) -> int:                # places along one side of the answer
     "Size of a convolution's or pooling's answer along one axis; ValueError if the window does not fit. Dumoulin & Visin (2016)."
     if min(size, kernel, stride, dilation) < 1 or padding < 0:
@@ -30,9 +32,9 @@ def output_size(
 def windows(
     x: np.ndarray,       # (n, channels, height, width)
     kernel: tuple,       # (rows, columns) of the window
-    stride: int = 1,     # pixels from one place to the next
-    padding: int = 0,    # zeros added at each end of both axes
-    dilation: int = 1,   # pixels from one weight to the next
+    stride: int = 1,     # pixels from one place to the next, 1 by default
+    padding: int = 0,    # zeros added at each end of both axes, 0 by default
+    dilation: int = 1,   # pixels from one weight to the next, 1 by default
 ) -> np.ndarray:         # (n, channels, places down, places across, rows, columns)
     "What a window sees at each place, as a view; ValueError if it does not fit."
     for side, k in zip(x.shape[2:], kernel, strict=True):
@@ -47,13 +49,15 @@ def conv2d(
     x: np.ndarray,       # (n, channels, height, width)
     w: np.ndarray,       # (out, channels, rows, columns) one kernel per output channel
     b: np.ndarray,       # (out,) one bias per output channel
-    stride: int = 1,     # pixels from one place to the next
-    padding: int = 0,    # zeros added at each end of both axes
-    dilation: int = 1,   # pixels from one weight to the next
+    stride: int = 1,     # pixels from one place to the next, 1 by default
+    padding: int = 0,    # zeros added at each end of both axes, 0 by default
+    dilation: int = 1,   # pixels from one weight to the next, 1 by default
 ) -> np.ndarray:         # (n, out, places down, places across)
-    "Convolution as networks use the word: the kernel is not flipped; ValueError if channels differ or the window does not fit."
-    if x.shape[1] != w.shape[1]:
-        raise ValueError(f"the kernel expects {w.shape[1]} channels, the input has {x.shape[1]}")
+    "Convolution as networks use the word: the kernel is not flipped; ValueError if channels or biases differ or the window does not fit."
+    if x.shape[1] != w.shape[1] or b.shape != w.shape[:1]:
+        raise ValueError(f"the kernel expects {w.shape[1]} channels, the input has {x.shape[1]}; "
+                         f"{len(w)} kernels need as many biases, got shape {b.shape}")
+    x = x if "f" in (x.dtype.kind, w.dtype.kind) else as_float(x)      # bytes times bytes would wrap around
     seen = windows(x, w.shape[2:], stride, padding, dilation)
     y = np.tensordot(seen, w, axes=([1, 4, 5], [1, 2, 3])) + b      # (n, down, across, out)
     return np.moveaxis(y, 3, 1)
@@ -62,7 +66,7 @@ def conv2d(
 def _blocks(x, k):
     "Blocks of k × k, the block itself on the last axis: (n, channels, down, across, k·k)."
     n, c, h, w = x.shape
-    if min(h, w) < k:
+    if not 1 <= k <= min(h, w):
         raise ValueError(f"a block of {k} × {k} does not fit into {h} × {w}")
     cut = x[:, :, :h // k * k, :w // k * k].reshape(n, c, h // k, k, w // k, k)
     return cut.transpose(0, 1, 2, 4, 3, 5).reshape(n, c, h // k, w // k, k * k)
@@ -70,7 +74,7 @@ def _blocks(x, k):
 
 def max_pool2d(
     x: np.ndarray,       # (n, channels, height, width)
-    k: int = 2,          # side of a block, pixels; also the stride
+    k: int = 2,          # side of a block, pixels; also the stride; 2 by default
 ) -> np.ndarray:         # (n, channels, height // k, width // k)
     "Largest value of each block; rows and columns that fill no block are dropped; ValueError if no block fits."
     return _blocks(x, k).max(-1)
@@ -79,9 +83,11 @@ def max_pool2d(
 def receptive_field(
     layers: list[tuple[int, int, int]],      # (kernel, stride, dilation) of each layer, first layer first
 ) -> int:                                    # side of the piece of the picture that one unit of the last layer sees, pixels
-    "Receptive field of a stack of convolutions and poolings."
+    "Receptive field of a stack of convolutions and poolings; ValueError for a size below 1."
     field, apart = 1, 1
     for kernel, stride, dilation in layers:
+        if min(kernel, stride, dilation) < 1:
+            raise ValueError(f"kernel, stride and dilation start at 1, got {(kernel, stride, dilation)}")
         field += dilation * (kernel - 1) * apart
         apart *= stride
     return field
@@ -91,15 +97,18 @@ def conv2d_backward(
     x: np.ndarray,       # (n, channels, height, width) what went in
     w: np.ndarray,       # (out, channels, rows, columns)
     above: np.ndarray,   # (n, out, places down, places across) gradient of the loss with respect to the answer
-    stride: int = 1,     # as in `conv2d`
-    padding: int = 0,    # as in `conv2d`
-    dilation: int = 1,   # as in `conv2d`
+    stride: int = 1,     # as in `conv2d`, 1 by default
+    padding: int = 0,    # as in `conv2d`, 0 by default
+    dilation: int = 1,   # as in `conv2d`, 1 by default
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # gradients with respect to x, w and b
-    "Back-propagation through `conv2d`."
+    "Back-propagation through `conv2d`; ValueError unless `above` has the shape of the answer."
     seen = windows(x, w.shape[2:], stride, padding, dilation)
+    if above.shape != (len(x), len(w), *seen.shape[2:4]) or x.shape[1] != w.shape[1]:
+        raise ValueError(f"`above` has shape {above.shape}, the answer of {x.shape} and {w.shape} another")
     dw = np.tensordot(above, seen, axes=([0, 2, 3], [0, 2, 3]))
     n, channels, height, width = x.shape
-    dx = np.zeros((n, channels, height + 2 * padding, width + 2 * padding), x.dtype)
+    dx = np.zeros((n, channels, height + 2 * padding, width + 2 * padding),
+                  np.result_type(above, w))              # not x's: a photograph is bytes, its gradient is not
     for a, a2 in np.ndindex(*w.shape[2:]):
         down, across = (slice(dilation * at, dilation * at + stride * size, stride) for at,
                         size in zip((a, a2), above.shape[2:], strict=True))
@@ -110,11 +119,13 @@ def conv2d_backward(
 def max_pool2d_backward(
     x: np.ndarray,       # (n, channels, height, width) what went in
     above: np.ndarray,   # (n, channels, height // k, width // k) gradient with respect to the answer
-    k: int = 2,          # side of a block, pixels
+    k: int = 2,          # side of a block, pixels; 2 by default
 ) -> np.ndarray:         # gradient with respect to x, same shape
-    "Back-propagation through `max_pool2d`: to the largest value of each block, to the first of several equal ones (as torch does)."
+    "Back-propagation through `max_pool2d`: to the largest value of each block, to the first of several equal ones (as torch does). ValueError unless `above` has the shape of the answer."
     n, c, h, w = x.shape
     blocks = _blocks(x, k)
+    if above.shape != blocks.shape[:-1]:
+        raise ValueError(f"`above` has shape {above.shape}, the answer {blocks.shape[:-1]}")
     chosen = blocks.argmax(-1)[..., None] == np.arange(k * k)
     grad = (chosen * above[..., None]).reshape(n, c, h // k, w // k, k, k).transpose(0, 1, 2, 4, 3, 5)
     dx = np.zeros(x.shape, above.dtype)
@@ -139,7 +150,9 @@ def small_cnn(
 def prepare(
     images: np.ndarray,  # (n, height, width) uint8, 0 to 255
 ) -> np.ndarray:         # (n, 1, height, width) float32, mean 0 and deviation 1 over Fashion-MNIST's training pixels
-    "Grey photographs as input of a network."
+    "Grey photographs as input of a network; TypeError unless they are bytes."
+    if images.dtype != np.uint8:
+        raise TypeError(f"a photograph is bytes, 0 to 255, got {images.dtype}: was it scaled before?")
     return ((images.astype(np.float32) / 255 - np.float32(.286)) / np.float32(.353))[:, None]
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #43888210
@@ -161,6 +174,9 @@ def _step(net, optimiser, x, y, rate):
     optimiser.param_groups[0]["lr"] = rate
     optimiser.zero_grad()
     loss = cross_entropy(net(x), y)
+    if not loss.isfinite():
+        raise FloatingPointError(f"the loss is {loss.item():g} at the rate {rate:g}: too large a rate, "
+                                 "or an input that is not finite")
     loss.backward()
     optimiser.step()
     return loss.item()
@@ -171,15 +187,17 @@ def fit(
     x: np.ndarray,           # (n, 1, height, width) as from `prepare`
     y: np.ndarray,           # (n,) true classes, from 0
     seed: int,               # decides the order of the examples
-    epochs: int = 2,         # passes through the data
-    batch: int = 128,        # examples per step; the remainder of an epoch is left out
-    rate: float = .01,       # highest learning rate: climbs to it in the first fifth of the steps, then falls to 0
+    epochs: int = 2,         # passes through the data, 2 by default
+    batch: int = 128,        # examples per step, 128 by default; the remainder of an epoch is left out
+    rate: float = .01,       # highest learning rate, .01 by default: climbs to it in the first fifth of the steps, then falls to 0
 ) -> np.ndarray:             # loss of each step, nats
-    "Train a classifier with Adam; ValueError if there is not one full batch."
+    "Train a classifier with Adam; ValueError without one full batch or without one label per example, FloatingPointError if it diverges."
     import torch
 
-    if len(x) < batch:
-        raise ValueError(f"{len(x)} examples do not fill a batch of {batch}")
+    if epochs < 1 or not 1 <= batch <= len(x):
+        raise ValueError(f"{len(x)} examples do not fill a batch of {batch}, or {epochs} epochs")
+    if np.shape(y) != (len(x),) or np.asarray(y).dtype.kind not in "iu":
+        raise ValueError(f"expected {len(x)} whole labels, got {np.asarray(y).dtype} of shape {np.shape(y)}")
     layout = {"memory_format": torch.channels_last}
     x, y = torch.from_numpy(x).contiguous(**layout), torch.from_numpy(np.asarray(y, np.int64))
     net.to(**layout)
@@ -195,6 +213,8 @@ def embed(
     "Answers of the last layer but one."
     import torch
 
+    if not len(images):
+        return np.empty((0, net[-1].in_features), np.float32)
     with torch.no_grad():
         parts = torch.from_numpy(prepare(images)).contiguous(memory_format=torch.channels_last).split(1000)
         return torch.cat([net[:-1](part) for part in parts]).numpy()
@@ -204,8 +224,8 @@ def image_embeddings(
     train_images: np.ndarray,    # (n, 28, 28) uint8 photographs to learn from
     train_labels: np.ndarray,    # (n,) their kinds of product, 0 to 9
     images: np.ndarray,          # (m, 28, 28) uint8 photographs to describe
-    seed: int = 0,               # decides weights and order
-    epochs: int = 2,             # passes through the training data
+    seed: int = 0,               # decides weights and order, 0 by default
+    epochs: int = 2,             # passes through the training data, 2 by default
 ) -> np.ndarray:                 # (m, 64) float32 embeddings
     "Train `small_cnn` and describe other photographs with it; the same seed gives the same embeddings. ValueError for fewer than 128 photographs."
     net = small_cnn(seed)
@@ -216,13 +236,15 @@ def image_embeddings(
 def nearest(
     vectors: np.ndarray,     # (n, features) one row per product
     queries: np.ndarray,     # (m,) rows to find neighbours for
-    k: int = 10,             # neighbours per query
+    k: int = 10,             # neighbours per query, 10 by default
 ) -> np.ndarray:             # (m, k) rows most alike by cosine, best first, never the query itself
-    "Exact nearest neighbours by cosine; ValueError for a row of length 0, which has no direction, or too few rows."
+    "Exact nearest neighbours by cosine; ValueError for a row without direction (length 0 or not finite), for k below 1 or too large, IndexError for a row that is not there."
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not length.all() or k >= len(vectors):
-        raise ValueError(f"expected more than {k} rows, none of length 0; got {len(vectors)}, shortest "
-                         f"{length.min():g}")
+    if not 1 <= k < len(vectors) or not (length > 0).all() or not np.isfinite(length).all():
+        raise ValueError(f"expected k ≥ 1 and more than {k} rows, none of length 0 or NaN; got "
+                         f"{len(vectors)} rows, lengths {length.min(initial=np.inf):g} to {length.max(initial=0):g}")
+    if len(queries) and not 0 <= np.min(queries) <= np.max(queries) < len(vectors):
+        raise IndexError(f"rows run from 0 to {len(vectors) - 1}, got {np.min(queries)} to {np.max(queries)}")
     unit = vectors / length
     alike = unit[queries] @ unit.T
     alike[np.arange(len(queries)), queries] = -np.inf
@@ -236,5 +258,7 @@ def precision_at_k(
     queries: np.ndarray,     # (m,) rows asked for
     found: np.ndarray,       # (m, k) rows found, as from `nearest`
 ) -> np.ndarray:             # (m,) share of the found that are of the query's kind
-    "Precision at k of each query."
+    "Precision at k of each query; ValueError unless there is one list of at least one row per query."
+    if found.ndim != 2 or len(found) != len(queries) or not found.shape[1]:
+        raise ValueError(f"expected a list of k ≥ 1 rows for each of {len(queries)} queries, got {found.shape}")
     return (kinds[found] == kinds[queries][:, None]).mean(1)

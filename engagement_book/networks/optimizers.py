@@ -9,22 +9,41 @@ __all__ = ['SGD', 'minibatches', 'stability_limit', 'Adam', 'AdamW']
 import numpy as np
 
 # %% ../../nbs/01_networks/02_optimizers.ipynb #7de8fe7c
-def _same_shapes(params, grads):
-    "ValueError unless there is one gradient per parameter, of its shape: nothing broadcasts."
+def _floats(params):
+    "TypeError unless every parameter is an array of floats."
+    kinds = [p.dtype for p in params]
+    if any(k.kind != "f" for k in kinds):
+        raise TypeError(f"parameters are arrays of floats that a small step can change, got {kinds}")
+
+
+def _settings(**values):
+    "ValueError for a rate, decay or ε below 0, or a share outside 0 to 1 (1 itself only for momentum)."
+    for name, value in values.items():
+        share = name.startswith(("momentum", "beta"))
+        if not value >= 0 or (share and (value > 1 or (value == 1 and name != "momentum"))):
+            raise ValueError(f"{name} = {value}: rate, decay and epsilon are 0 or more, shares are 0 to 1")
+
+
+def _checked(params, grads):
+    "Gradients, whole numbers as floats; ValueError unless there is one per parameter, of its shape."
     want, got = [p.shape for p in params], [np.shape(g) for g in grads]
     if want != got:
         raise ValueError(f"expected gradients of shapes {want}, got {got}")
+    return [np.asarray(g, p.dtype) if np.asarray(g).dtype.kind in "biu" else g
+            for p, g in zip(params, grads, strict=True)]
 
 # %% ../../nbs/01_networks/02_optimizers.ipynb #f1b7ed96
 class SGD:
-    "Stochastic gradient descent with momentum (Rumelhart, Hinton & Williams, 1986) and L2 weight decay."
+    "Stochastic gradient descent with momentum (Rumelhart, Hinton & Williams, 1986) and L2 weight decay; TypeError for parameters that are no floats, ValueError for impossible settings."
 
     def __init__(self,
         params: list[np.ndarray],    # float arrays of any shapes, changed in place by `step`
         lr: float,                   # learning rate η, unit of θ per unit of gradient
-        momentum: float = 0.,        # μ, share of the velocity that is kept, 0 to 1
-        weight_decay: float = 0.,    # λ, added to the gradient as λθ
+        momentum: float = 0.,        # μ, share of the velocity that is kept, 0 to 1; 0. by default
+        weight_decay: float = 0.,    # λ, added to the gradient as λθ; 0. by default
     ):
+        _floats(params)
+        _settings(lr=lr, momentum=momentum, weight_decay=weight_decay)
         self.params, self.lr, self.momentum, self.weight_decay = params, lr, momentum, weight_decay
         self.velocity = [np.zeros_like(p) for p in params]
 
@@ -32,8 +51,7 @@ class SGD:
         grads: list[np.ndarray],     # one per parameter, of the same shape
     ) -> None:
         "One update of all parameters; ValueError if number or shapes of the gradients differ from the parameters'."
-        _same_shapes(self.params, grads)
-        for p, v, g in zip(self.params, self.velocity, grads, strict=True):
+        for p, v, g in zip(self.params, self.velocity, _checked(self.params, grads), strict=True):
             v[...] = self.momentum * v + g + self.weight_decay * p
             p -= self.lr * v
 
@@ -43,7 +61,7 @@ def minibatches(
     size: int,                   # samples per batch; the last batch may be smaller
     rng: np.random.Generator,    # order of the samples
 ):                               # yields (≤ size,) integer positions, each sample exactly once
-    "One shuffled pass over the samples; ValueError for a size below 1."
+    "One shuffled pass over the samples; ValueError for a size below 1, at the first batch."
     if size < 1:
         raise ValueError(f"a batch holds at least 1 sample, got size {size}")
     order = rng.permutation(n)
@@ -53,7 +71,9 @@ def minibatches(
 def stability_limit(
     hessian: np.ndarray,     # (n, n) symmetric, positive definite; unit of loss per unit of θ squared
 ) -> float:                  # learning rate at and beyond which gradient descent fails
-    "Two over the largest curvature; ValueError if no curvature is positive."
+    "Two over the largest curvature; ValueError unless symmetric and with a positive curvature."
+    if not np.allclose(hessian, np.transpose(hessian)):
+        raise ValueError("a Hessian is a symmetric matrix of numbers, this one is not")
     largest = float(np.linalg.eigvalsh(hessian)[-1])
     if largest <= 0:
         raise ValueError(f"expected a positive curvature, the largest is {largest:g}")
@@ -61,13 +81,15 @@ def stability_limit(
 
 # %% ../../nbs/01_networks/02_optimizers.ipynb #2483a5a8
 class Adam:
-    "Adam, Algorithm 1 of Kingma & Ba (2015)."
+    "Adam, Algorithm 1 of Kingma & Ba (2015); TypeError and ValueError as in SGD."
     def __init__(self,
         params: list[np.ndarray],            # float arrays of any shapes, changed in place by `step`
-        lr: float = .001,                    # learning rate η, unit of θ: about the largest change per step
-        betas: tuple[float, float] = (.9, .999),     # β₁, β₂: share of first and second moment that is kept
-        eps: float = 1e-8,                   # ε, unit of the gradient
+        lr: float = .001,                    # learning rate η, .001 by default; about the largest change per step
+        betas: tuple[float, float] = (.9, .999),     # β₁, β₂: share of each moment that is kept; (.9, .999) by default
+        eps: float = 1e-8,                   # ε, unit of the gradient; 1e-8 by default
     ):
+        _floats(params)
+        _settings(lr=lr, beta1=betas[0], beta2=betas[1], epsilon=eps)
         self.params, self.lr, self.betas, self.eps, self.t = params, lr, betas, eps, 0
         self.m, self.v = ([np.zeros_like(p) for p in params] for _ in range(2))
 
@@ -75,7 +97,7 @@ class Adam:
         grads: list[np.ndarray],             # one per parameter, of the same shape
     ) -> None:
         "One update of all parameters; ValueError if number or shapes of the gradients differ from the parameters'."
-        _same_shapes(self.params, grads)
+        grads = _checked(self.params, grads)
         self.t += 1
         b1, b2 = self.betas
         for p, m, v, g in zip(self.params, self.m, self.v, grads, strict=True):
@@ -90,19 +112,20 @@ class AdamW(Adam):
 
     def __init__(self,
         params: list[np.ndarray],            # as in Adam
-        lr: float = .001,                    # as in Adam
-        betas: tuple[float, float] = (.9, .999),     # as in Adam
-        eps: float = 1e-8,                   # as in Adam
-        weight_decay: float = .01,           # λ: each step multiplies θ by 1 − ηλ
+        lr: float = .001,                    # as in Adam, .001 by default
+        betas: tuple[float, float] = (.9, .999),     # as in Adam, (.9, .999) by default
+        eps: float = 1e-8,                   # as in Adam, 1e-8 by default
+        weight_decay: float = .01,           # λ, .01 by default; each step multiplies θ by 1 − ηλ
     ):
+        _settings(weight_decay=weight_decay)
         super().__init__(params, lr, betas, eps)
         self.weight_decay = weight_decay
 
     def step(self,
         grads: list[np.ndarray],             # one per parameter, of the same shape
     ) -> None:
-        "Shrink, then Adam's step; ValueError as in Adam."
-        _same_shapes(self.params, grads)
+        "Shrink, then Adam's step; ValueError as in Adam, before anything has shrunk."
+        grads = _checked(self.params, grads)
         for p in self.params:
             p *= 1 - self.lr * self.weight_decay
         super().step(grads)

@@ -9,7 +9,12 @@ __all__ = ['rnn', 'rnn_backward', 'clip_norm', 'gru', 'gru_backward', 'lstm', 'l
 import numpy as np
 from fastcore.basics import patch
 
-from .mlp import sigmoid
+from .mlp import as_float, sigmoid
+
+
+def _stack(states, x, h, W):
+    "States of all steps, (steps, n, hidden); of no steps, none, in the kind of number that one step has."
+    return np.array(states) if states else np.empty((len(x), *h.shape), np.result_type(as_float(x), h, W))
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #a986ee92
 def rnn(
@@ -21,13 +26,35 @@ def rnn(
     d: np.ndarray,       # (hidden,) bias of the state
 ) -> np.ndarray:         # (steps, n, hidden) state after each step
     "Plain recurrent network with tanh. Elman (1990)."
-    states = []
+    return _rnn(x, h, W, U, b, d)[0]
+
+
+def _rnn(x, h, W, U, b, d):
+    "States and the scores before tanh."
+    states, scores = [], []
     for x_t in x:
-        h = np.tanh(x_t @ W.T + b + h @ U.T + d)
+        scores.append(x_t @ W.T + b + h @ U.T + d)
+        h = np.tanh(scores[-1])
         states.append(h)
-    return np.array(states)
+    return _stack(states, x, h, W), scores
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #e9113d8b
+def _bend(z):
+    "Slope of tanh at a score, without the cancellation in 1 − tanh²."
+    e = np.exp(-2 * np.abs(z))
+    return 4 * e / (1 + e) ** 2
+
+
+def _zeros(states, *arrays):
+    "Arrays for gradients, in the kind of number of the states: a gradient of whole numbers is not whole."
+    return [np.zeros(np.shape(v), states.dtype) for v in arrays]
+
+
+def _refuse_shape(above, x, h):
+    if above.shape != (len(x), *h.shape):
+        raise ValueError(f"expected one gradient per state, shape {(len(x), *h.shape)}, got {above.shape}")
+
+
 def _accumulate(grads, t, x, before, above_x, above_h, W, U):
     "Add one step's gradients; returns the gradient with respect to the state before."
     dx, dW, dU, db, dd = grads
@@ -48,11 +75,12 @@ def rnn_backward(
     d: np.ndarray,       # (hidden,)
     above: np.ndarray,   # (steps, n, hidden) gradient of the loss with respect to each state, as the outputs cause it
 ) -> tuple:              # gradients with respect to x, h, W, U, b, d
-    "Back-propagation through time for `rnn`."
-    states = rnn(x, h, W, U, b, d)
-    grads, dh = [np.zeros_like(v) for v in (x, W, U, b, d)], np.zeros_like(h)
+    "Back-propagation through time for `rnn`; ValueError unless there is one gradient per state."
+    _refuse_shape(above, x, h)
+    states, scores = _rnn(x, h, W, U, b, d)
+    *grads, dh = _zeros(states, x, W, U, b, d, h)
     for t in reversed(range(len(x))):
-        delta = (above[t] + dh) * (1 - states[t] ** 2)
+        delta = (above[t] + dh) * _bend(scores[t])
         dh = _accumulate(grads, t, x, states[t - 1] if t else h, delta, delta, W, U)
     return grads[0], dh, *grads[1:]
 
@@ -61,17 +89,21 @@ def clip_norm(
     grads: list[np.ndarray],     # gradients of all parameters
     largest: float,              # norm that they may have together
 ) -> list[np.ndarray]:           # the same, shortened if necessary
-    "Gradients whose joint Euclidean norm is at most `largest`. Pascanu et al. (2013); the 1e-6 is torch's."
-    norm = np.sqrt(sum((g ** 2).sum() for g in grads))
-    return [g * min(1., largest / (norm + 1e-6)) for g in grads]
+    "Gradients whose joint Euclidean norm is at most `largest`. Pascanu et al. (2013); the 1e-6 is torch's. ValueError for a limit that is not positive, FloatingPointError for a gradient that is not finite."
+    if not largest > 0:
+        raise ValueError(f"a norm is limited to a positive number, got {largest}")
+    norm = float(np.sqrt(sum((np.asarray(g, np.float64) ** 2).sum() for g in grads)))
+    if not np.isfinite(norm):
+        raise FloatingPointError("a gradient is not finite: clipping cannot give it a direction")
+    return [as_float(g) * min(1., largest / (norm + 1e-6)) for g in grads]
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #0ccc0ab4
 def _gru_step(x, h, W, U, b, d):
-    "New state and what its gradient needs: r, z, n, and the state's part of n."
+    "New state and what its gradient needs: r, z, n, the state's part of n, and the slopes of r, z and n."
     (xr, xz, xn), (hr, hz, hn) = np.split(x @ W.T + b, 3, axis=1), np.split(h @ U.T + d, 3, axis=1)
     r, z = sigmoid(xr + hr), sigmoid(xz + hz)
-    n = np.tanh(xn + r * hn)
-    return (1 - z) * n + z * h, (r, z, n, hn)
+    n, stays = np.tanh(xn + r * hn), sigmoid(-xz - hz)
+    return stays * n + z * h, (r, z, n, hn, r * sigmoid(-xr - hr), z * stays, stays * _bend(xn + r * hn))
 
 
 def gru(
@@ -87,7 +119,7 @@ def gru(
     for x_t in x:
         h, _ = _gru_step(x_t, h, W, U, b, d)
         states.append(h)
-    return np.array(states)
+    return _stack(states, x, h, W)
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #8c46614b
 def gru_backward(
@@ -99,28 +131,30 @@ def gru_backward(
     d: np.ndarray,       # (3 · hidden,)
     above: np.ndarray,   # (steps, n, hidden) gradient of the loss with respect to each state, as the outputs cause it
 ) -> tuple:              # gradients with respect to x, h, W, U, b, d
-    "Back-propagation through time for `gru`."
+    "Back-propagation through time for `gru`; ValueError unless there is one gradient per state."
+    _refuse_shape(above, x, h)
     before, kept = [h], []
     for x_t in x:
         state, parts = _gru_step(x_t, before[-1], W, U, b, d)
         before.append(state)
         kept.append(parts)
-    grads, dh = [np.zeros_like(v) for v in (x, W, U, b, d)], np.zeros_like(h)
+    *grads, dh = _zeros(_stack(before[1:], x, h, W), x, W, U, b, d, h)
     for t in reversed(range(len(x))):
-        (r, z, n, hn), dh = kept[t], above[t] + dh
-        dn = dh * (1 - z) * (1 - n ** 2)
-        dr, dz = dn * hn * r * (1 - r), dh * (before[t] - n) * z * (1 - z)
+        (r, z, n, hn, slope_r, slope_z, slope_n), dh = kept[t], above[t] + dh
+        dn = dh * slope_n
+        dr, dz = dn * hn * slope_r, dh * (before[t] - n) * slope_z
         dh = dh * z + _accumulate(grads, t, x, before[t], np.hstack([dr, dz, dn]),
                                   np.hstack([dr, dz, dn * r]), W, U)
     return grads[0], dh, *grads[1:]
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #db2c8f76
 def _lstm_step(x, h, c, W, U, b, d):
-    "New state, new cell, and the four gates."
-    i, f, g, o = np.split(x @ W.T + b + h @ U.T + d, 4, axis=1)
-    i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+    "New state, new cell, the four gates and their slopes."
+    scores = np.split(x @ W.T + b + h @ U.T + d, 4, axis=1)
+    i, f, g, o = (np.tanh(z) if k == 2 else sigmoid(z) for k, z in enumerate(scores))
+    slopes = [_bend(z) if k == 2 else sigmoid(z) * sigmoid(-z) for k, z in enumerate(scores)]
     c = f * c + i * g
-    return o * np.tanh(c), c, (i, f, g, o)
+    return o * np.tanh(c), c, (i, f, g, o, slopes)
 
 
 def lstm(
@@ -137,7 +171,7 @@ def lstm(
     for x_t in x:
         h, c, _ = _lstm_step(x_t, h, c, W, U, b, d)
         states.append(h)
-    return np.array(states)
+    return _stack(states, x, h, W)
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #87348bd4
 def lstm_backward(
@@ -150,30 +184,34 @@ def lstm_backward(
     d: np.ndarray,       # (4 · hidden,)
     above: np.ndarray,   # (steps, n, hidden) gradient of the loss with respect to each state, as the outputs cause it
 ) -> tuple:              # gradients with respect to x, h, c, W, U, b, d
-    "Back-propagation through time for `lstm`."
+    "Back-propagation through time for `lstm`; ValueError unless there is one gradient per state."
+    _refuse_shape(above, x, h)
     states, cells, kept = [h], [c], []
     for x_t in x:
         state, cell, gates = _lstm_step(x_t, states[-1], cells[-1], W, U, b, d)
         states.append(state), cells.append(cell), kept.append(gates)
-    grads, dh, dc = [np.zeros_like(v) for v in (x, W, U, b, d)], np.zeros_like(h), np.zeros_like(c)
+    *grads, dh, dc = _zeros(_stack(states[1:], x, h, W), x, W, U, b, d, h, c)
     for t in reversed(range(len(x))):
-        (i, f, g, o), shown, dh = kept[t], np.tanh(cells[t + 1]), above[t] + dh
-        dc = dc + dh * o * (1 - shown ** 2)
-        delta = np.hstack([dc * g * i * (1 - i), dc * cells[t] * f * (1 - f), dc * i * (1 - g ** 2),
-                           dh * shown * o * (1 - o)])
+        (i, f, g, o, slopes), shown, dh = kept[t], np.tanh(cells[t + 1]), above[t] + dh
+        dc = dc + dh * o * _bend(cells[t + 1])
+        parts = (dc * g, dc * cells[t], dc * i, dh * shown)
+        delta = np.hstack([part * slope for part, slope in zip(parts, slopes, strict=True)])
         dh, dc = _accumulate(grads, t, x, states[t], delta, delta, W, U), dc * f
     return grads[0], dh, dc, *grads[1:]
 
 # %% ../../nbs/01_networks/04_recurrent.ipynb #6dbd372c
 class NGram:
-    "Witten-Bell interpolated n-gram model over whole numbers. Witten & Bell (1991)."
+    "Witten-Bell interpolated n-gram model over whole numbers. Witten & Bell (1991). ValueError for an order below 1, or a number that is no character."
 
     def __init__(self,
         stream: np.ndarray,      # (length,) training characters as numbers from 0
         order: int,              # n: characters per n-gram, 1 or more
         size: int,               # number of different characters
     ):
-        self.order, self.size, s = order, size, stream.tolist()
+        if order < 1 or size < 1:
+            raise ValueError(f"order and number of characters start at 1, got {order} and {size}")
+        self.order, self.size = order, size
+        s = self._characters(stream)
         self.after = [{} for _ in range(order)]          # per length of context: context → {character: count}
         for k, table in enumerate(self.after):
             for i in range(k, len(s)):
@@ -181,13 +219,22 @@ class NGram:
                 counts[s[i]] = counts.get(s[i], 0) + 1
         self.total = [{h: sum(c.values()) for h, c in table.items()} for table in self.after]
 
+    def _characters(self, stream):
+        "A stream as a list; ValueError for what is no number from 0 to size − 1."
+        if stream.size and (stream.dtype.kind not in "iu" or not 0 <= stream.min() <= stream.max() < self.size):
+            raise ValueError(f"characters are whole numbers from 0 to {self.size - 1}, got {stream.dtype}, "
+                             f"{stream.min()} to {stream.max()}")
+        return stream.tolist()
+
 # %% ../../nbs/01_networks/04_recurrent.ipynb #3c6620e9
 @patch
 def probability(self: NGram,
     context: tuple,          # characters before, the latest last; only the last order − 1 are used
     w: int,                  # character to be predicted
 ) -> float:                  # its probability
-    "p(w | context)."
+    "p(w | context); ValueError for a character that does not exist."
+    if not 0 <= w < self.size:
+        raise ValueError(f"characters are whole numbers from 0 to {self.size - 1}, got {w}")
     p = 1 / self.size
     for k in range(min(self.order, len(context) + 1)):
         h = tuple(context[len(context) - k:])
@@ -202,7 +249,9 @@ def probability(self: NGram,
 def perplexity(self: NGram,
     stream: np.ndarray,      # (length,) characters to be predicted, one after the other
 ) -> float:                  # perplexity per character: as uncertain as a choice among this many
-    "Exponential of the mean negative log-probability."
-    s, back = stream.tolist(), self.order - 1
+    "Exponential of the mean negative log-probability; ValueError for an empty stream."
+    s, back = self._characters(stream), self.order - 1
+    if not s:
+        raise ValueError("no characters: the mean of nothing is not a number")
     return float(np.exp(-np.mean([np.log(self.probability(tuple(s[max(0, i - back):i]), w)) for i,
                                   w in enumerate(s)])))
