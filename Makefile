@@ -1,5 +1,5 @@
-# make book · make lab · make test · make site · make bench · make new CHAPTER=03_behavior/01_events · make clean
-.PHONY: book lab test site bench new export lock lint clean
+# make book · make lab · make test · make site · make bench · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
+.PHONY: book lab test site bench mutate new export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8888
@@ -26,6 +26,13 @@ site: book
 
 bench: .venv/.exported
 	$(BIN)/python tests/bench.py
+
+# mistakes planted in the chapters' code: does a check see them? Rates go to data/mutants.csv; all chapters take an hour
+N ?= 24
+SEED ?= 0
+JOBS ?= 1
+mutate: .venv/.exported
+	$(BIN)/python tests/mutate.py $(MODULE) -n $(N) --seed $(SEED) --jobs $(JOBS)
 
 new: .venv/.installed
 	@$(BIN)/python -c "from engagement_book.workbench.lab import new_chapter; print(new_chapter('$(CHAPTER)'))"
