@@ -38,7 +38,7 @@ TABLE = ROOT / "data" / "mutants.csv"
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.csv"
 COLUMNS = ["module", "mutants", "killed", "by_time", "equivalent", "rate", "floor"]
 FLOOR = .9                    # the least that the table may ever ask of a module
-LIMIT = 20.                   # seconds that a mutant gets on top of twice what the same checks take without it
+LIMIT = 20.                   # seconds that a mutant gets on top of three times what the same checks take without it
 MEMORY = 4 << 30              # bytes that it gets on top of what the warm process holds
 LEFT_OUT = {"load", "record", "beats", "race", "latency", "show", "claim", "diagram"}
 CHECKS = {"prove", "grade", "raises", "expect_error"}
@@ -265,7 +265,9 @@ class Mutant:
     after: str
     nth: int                  # 0 unless the same change is possible at several places of the function
     source: str               # the whole statement
-    said: bool                # a changed default that the comment beside it contradicts
+    seen: str = ""            # what saw it: "the comment beside it", "time", "cell 12: CheckFailed: …"; nothing of a survivor
+    reached: bool = True      # does any check run it?
+    killer: int = -1          # number of the statement that turned red
 
     def key(self) -> tuple[str, str, str, str]:
         return self.where, self.before, self.after, str(self.nth)
@@ -307,7 +309,7 @@ def _put(holder, key, new) -> None:
 
 def mutants(statements: list[Statement]) -> list[Mutant]:
     "Every mutant of the exported statements, in the order of the code."
-    found, seen = [], collections.Counter()
+    found, nth = [], collections.Counter()
     for number, s in enumerate(statements):
         if not s.exported:
             continue
@@ -323,8 +325,8 @@ def mutants(statements: list[Statement]) -> list[Mutant]:
             _put(holder, key, old)
             before, after = next((a, b) for a, b in zip(original, text.splitlines(), strict=False) if a != b)
             change = where or "(module)", before.strip(), after.strip()
-            found.append(Mutant(number, *change, seen[change], text, said))
-            seen[change] += 1
+            found.append(Mutant(number, *change, nth[change], text, "the comment beside it" if said else ""))
+            nth[change] += 1
     return found
 
 
@@ -373,20 +375,21 @@ def _share(names: set[str], package, space: dict) -> None:
                 held.update({k: space[name] for k, v in held.items() if v is original})
 
 
-def _run(statements: list[Statement], todo: list[int], space: dict, package, mutant: Mutant | None = None, start: int = 0) -> list:
-    "[[statement, what was seen]] of the statements that turn red; of a mutant the first one only."
-    failed = []
-    for i in [start, *todo]:
-        s = statements[i]
+def _run(statements: list[Statement], todo: list[int], space: dict, package, mutant: Mutant | None = None) -> tuple[list, dict]:
+    "[[statement, what was seen]] of the statements that turn red, of a mutant the first one only; seconds per statement."
+    failed, spent = [], {}
+    for i in todo:
+        s, began = statements[i], time.monotonic()
         try:
-            execute(mutant.source if mutant and i == start else s.source, f"<cell {s.cell}, statement {i}>", space)
+            execute(mutant.source if mutant and i == mutant.statement else s.source, f"<cell {s.cell}, statement {i}>", space)
         except BaseException as e:                   # a check may die of anything, SystemExit included
-            failed.append([i, f"{type(e).__name__}: {e}"[:200]])
+            failed.append([i, " ".join(f"{type(e).__name__}: {e}".split())[:160]])
             if mutant:
-                return failed
+                break
+        spent[i] = time.monotonic() - began
         if s.exported:
             _share(s.binds, package, space)
-    return failed
+    return failed, spent
 
 
 def _start(work) -> tuple[int, int]:
@@ -428,14 +431,19 @@ def forked(works: list, seconds: list[float], jobs: int = 1):
 @dataclasses.dataclass
 class Result:
     module: str
-    possible: int = 0                                                 # mutants that the operators can make
-    mutants: list[Mutant] = dataclasses.field(default_factory=list)   # those of the sample, equivalent ones left out
-    equivalent: int = 0                                               # how many were left out
-    survivors: list[tuple[Mutant, bool]] = dataclasses.field(default_factory=list)   # with: does a check reach it at all?
-    killers: list[tuple[Mutant, str]] = dataclasses.field(default_factory=list)      # with: what saw it
-    by_time: int = 0
-    checks: int = 0                                                   # statements that check, run for every mutant they can see
-    notes: list[str] = dataclasses.field(default_factory=list)        # checks that were left out and why
+    possible: int = 0         # mutants that the operators can make
+    mutants: list[Mutant] = dataclasses.field(default_factory=list)      # those of the sample, equivalent ones left out
+    equivalent: int = 0       # how many were left out
+    checks: int = 0           # statements that check
+    notes: list[str] = dataclasses.field(default_factory=list)           # checks that were left out and why
+
+    @property
+    def survivors(self) -> list[Mutant]:
+        return [m for m in self.mutants if not m.seen]
+
+    @property
+    def by_time(self) -> int:
+        return sum(m.seen == "time" for m in self.mutants)
 
     @property
     def rate(self) -> float:
@@ -454,10 +462,11 @@ def run(
     seed: int = 0,           # of the sample, 0 by default
     jobs: int = 1,           # processes side by side, 1 by default
     limit: float = LIMIT,    # seconds, see `LIMIT`
+    only: str = "",          # nothing but mutants whose line in the report contains this
 ) -> Result:                 # of this process: it executes the chapter's cells here, so call it in a process of its own
     "What the checks of a chapter see of n mutants of its exported code."
     module, statements = read(notebook)
-    result, every = Result(module), mutants(statements)
+    result, every = Result(module), [m for m in mutants(statements) if only in str(m)]
     chosen, known = sample(every, n, seed), equivalents(module)
     result.possible, result.mutants = len(every), [m for m in chosen if m.key() not in known]
     result.equivalent = len(chosen) - len(result.mutants)
@@ -472,54 +481,44 @@ def run(
     skipped = [s for s in statements if s.checks and s.why_not]
     result.notes += [f"cell {s.cell} is left out: {s.why_not}" for s in skipped]
     result.checks = sum(s.checks and not s.why_not for s in statements)
-    for i, s in enumerate(statements[:max((m.statement for m in result.mutants), default=-1) + 1]):
-        if s.why_not:
+    kept = [i for i, s in enumerate(statements) if not s.why_not]
+    (_, (red, spent)), = forked([lambda: _run(statements, kept, space, package)], [1e4])
+    for i, why in red:
+        statements[i].why_not = why
+        result.notes.append(f"cell {statements[i].cell} is red without a mutant: {why}")
+    last = max((m.statement for m in result.mutants), default=-1)
+    for i in kept:
+        if i > last:
+            break
+        if statements[i].why_not:
             continue
-        mine = [m for m in result.mutants if m.statement == i]
-        todo = plan(statements, i)
-        if mine:
-            _judge(result, mine, statements, i, todo, space, package, jobs, limit)
-        try:
-            with _deadline(limit):
-                execute(s.source, f"<cell {s.cell}, statement {i}>", space)
-        except BaseException as e:
-            s.why_not = f"as it stands: {type(e).__name__}: {e}"[:200]
-            result.notes.append(f"cell {s.cell} fails {s.why_not}")
+        if mine := [m for m in result.mutants if m.statement == i and not m.seen]:
+            _judge(result, mine, statements, [i, *plan(statements, i)], {int(k): v for k, v in spent.items()}, space, package, jobs, limit)
+        execute(statements[i].source, f"<cell {statements[i].cell}, statement {i}>", space)
     return result
 
 
-@contextlib.contextmanager
-def _deadline(seconds: float):
-    def stop(*_):
-        raise Red(f"slower than {seconds:g} s")
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+def _seen(answer, statements: list[Statement]) -> tuple[str, int]:
+    "What saw a mutant, and the statement that did; nothing and -1 of a survivor."
+    if not isinstance(answer, list):
+        return answer or "the end of its process", -1
+    return (f"cell {statements[answer[0][0]].cell}: {answer[0][1]}", answer[0][0]) if answer else ("", -1)
 
 
-def _judge(result, mine, statements, i, todo, space, package, jobs, limit) -> None:
-    "Run the mutants of statement i: first none at all, since what is red without a mutant says nothing about one."
-    began = time.monotonic()
-    (_, red), = forked([lambda: _run(statements, todo, space, package, start=i)], [1e3])
-    usual = time.monotonic() - began
-    unsteady = {j for j, _ in red or []}
-    result.notes += [f"cell {statements[j].cell} is red without a mutant: {why}" for j, why in red or []]
-    todo = [j for j in todo if j not in unsteady]
-    reached = any(statements[j].checks for j in todo)
-    works = [lambda m=m: _run(statements, todo, space, package, m, i) for m in mine if not m.said]
-    unsaid = [m for m in mine if not m.said]
-    result.killers += [(m, "the comment beside it") for m in mine if m.said]
-    for k, answer in forked(works, [limit + 2 * usual] * len(works), jobs):
-        m = unsaid[k]
-        if answer == []:
-            result.survivors.append((m, reached))
-        else:
-            result.by_time += answer == "time"
-            result.killers.append((m, {"time": "time", None: "the end of its process"}.get(answer) if not isinstance(answer, list) else
-                                   f"cell {statements[answer[0][0]].cell}: {answer[0][1]}"))
+def _judge(result, mine, statements, todo, spent, space, package, jobs, limit) -> None:
+    "Run mutants of statement todo[0]. What is red without a mutant as well says nothing about one: those that it killed run again without it."
+    for m in mine:
+        m.reached = any(statements[i].checks for i in todo)
+    seconds = limit + 3 * sum(spent[i] for i in todo)
+    while mine:
+        works = [lambda m=m, todo=todo: _run(statements, todo, space, package, m)[0] for m in mine]
+        for k, answer in forked(works, [seconds] * len(mine), jobs):
+            mine[k].seen, mine[k].killer = _seen(answer, statements)
+        until = todo[:max((todo.index(m.killer) + 1 for m in mine if m.killer >= 0), default=0)]
+        (_, red), = forked([lambda until=until: _run(statements, until, space, package)[0]], [10 * seconds])
+        unsteady = dict(red)
+        result.notes += [f"cell {statements[i].cell} is red without a mutant when others are left out: {why}" for i, why in red]
+        mine, todo = [m for m in mine if m.killer in unsteady], [i for i in todo if i not in unsteady]
 
 
 # --- the table ---
@@ -562,7 +561,7 @@ def report(result: Result, seconds: float, seed: int) -> str:
     killed = len(result.mutants) - len(result.survivors)
     head = (f"{result.module}: {killed} of {len(result.mutants)} mutants killed ({result.rate:.0%}), {result.by_time} by time, "
             f"{result.equivalent} equivalent left out; sample of {result.possible}, seed {seed}; {result.checks} checks; {seconds:.0f} s")
-    lines = [f"  survived  {m}{'' if reached else '  (no check reaches it)'}" for m, reached in result.survivors]
+    lines = [f"  survived  {m}{'' if m.reached else '  (no check reaches it)'}" for m in result.survivors]
     return "\n".join([head, *lines, *(f"  note      {n}" for n in dict.fromkeys(result.notes))])
 
 
@@ -572,6 +571,7 @@ def main() -> int:
     p.add_argument("-n", type=int, default=24, help="mutants per module, 0 for all (default 24)")
     p.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     p.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
+    p.add_argument("--only", default="", help="nothing but mutants whose line contains this text, e.g. 'train:'; does not change the table")
     p.add_argument("--dry", action="store_true", help="do not change the table")
     p.add_argument("--killers", action="store_true", help="say for each mutant what saw it")
     a = p.parse_args()
@@ -585,11 +585,11 @@ def main() -> int:
             continue
         began, status = time.monotonic(), 1
         try:
-            result = run(modules()[name], a.n, a.seed, a.jobs)
+            result = run(modules()[name], a.n, a.seed, a.jobs, only=a.only)
             print(report(result, time.monotonic() - began, a.seed), flush=True)
             if a.killers:
-                print(*(f"  killed    {m}  by {why}" for m, why in result.killers), sep="\n", flush=True)
-            if not a.dry:
+                print(*(f"  killed    {m}  by {m.seen}" for m in result.mutants if m.seen), sep="\n", flush=True)
+            if not (a.dry or a.only):
                 write(result)
             status = int(result.rate < float(table().get(name, {}).get("floor", FLOOR)))
         except Exception:

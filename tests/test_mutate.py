@@ -29,7 +29,7 @@ def judged(path, **settings):
     "What `run` finds, in a process of its own: (survivors, how the others were killed, notes)."
     def work():
         r = mutate.run(path, 0, **settings)
-        return [f"{m}" for m, _ in r.survivors], {f"{m}": why for m, why in r.killers}, r.notes, r.by_time
+        return [f"{m}" for m in r.survivors], {f"{m}": m.seen for m in r.mutants if m.seen}, r.notes, r.by_time
 
     (_, found), = mutate.forked([work], [100.])
     return found
@@ -109,9 +109,9 @@ def test_the_table_covers_every_chapter_and_no_rate_is_below_its_floor():
     rows = mutate.table()
     assert list(rows) == list(mutate.modules())
     for name, r in rows.items():
-        judged = int(r["mutants"]) - int(r["equivalent"])
-        assert judged >= 20 and int(r["by_time"]) <= int(r["killed"]) <= judged, name
-        assert float(r["rate"]) == pytest.approx(int(r["killed"]) / judged, abs=5.1e-4), name
+        tried = int(r["mutants"]) - int(r["equivalent"])
+        assert tried >= 16 and int(r["by_time"]) <= int(r["killed"]) <= tried, name
+        assert float(r["rate"]) == pytest.approx(int(r["killed"]) / tried, abs=5.1e-4), name
         assert float(r["floor"]) >= mutate.FLOOR, name
     below = {name: r["rate"] for name, r in rows.items() if float(r["rate"]) < float(r["floor"])}
     assert not below, f"below their floor: {below}; `make mutate MODULE=…` names what no check sees"
