@@ -162,7 +162,11 @@ def _harmless(node: ast.stmt, tainted: set[str]) -> set[str]:
 def plan(statements: list[Statement], start: int) -> list[int]:
     "What to run again when statement `start` is another: the checks that it can reach, and what these need."
     later = [i for i in range(start + 1, len(statements)) if not statements[i].why_not]
-    reached, checks = set(statements[start].binds), set()
+    reached, checks, before = set(statements[start].binds), set(), set()
+    while reached != before:                         # a function above may call one below
+        before = set(reached)
+        for s in statements[:start]:
+            reached |= s.binds if isinstance(s.node, (ast.FunctionDef, ast.ClassDef)) and s.uses & reached else set()
     for i in later:
         if statements[i].uses & reached:
             reached |= statements[i].binds

@@ -53,6 +53,12 @@ def test_what_is_red_without_a_mutant_kills_nothing(tmp_path):
     assert notes[0] == "cell 3 is left out: needs data of cell 3" and "cell 2 is red without a mutant" in notes[1]
 
 
+def test_a_function_that_is_called_from_above_is_reached(tmp_path):
+    path = notebook(tmp_path / "above.ipynb", SETUP, "#| export\ndef outer(x):\n    return inner(x)", "#| export\ndef inner(x):\n    return x + 1",
+                    "assert outer(1) == 2")
+    assert judged(path)[0] == []
+
+
 def test_an_endless_mutant_is_killed_by_time(tmp_path):
     path = notebook(tmp_path / "endless.ipynb", SETUP, "#| export\ndef down(n):\n    while n > 0:\n        n -= 1\n    return n", "assert down(3) == 0")
     survivors, killers, _, by_time = judged(path, limit=1.)
