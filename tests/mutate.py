@@ -144,12 +144,22 @@ def _leave_out(statements: list[Statement]) -> None:
             tainted[s.node.name] = s.cell
         else:
             tainted |= dict.fromkeys(s.binds - fixed - _harmless(s.node, tainted.keys() | LEFT_OUT), s.cell)
-    needed = {"*"}
-    for s in reversed([s for s in statements if not s.why_not]):
-        if s.exported or s.checks or (s.binds | s.may_change) & needed:
-            needed |= s.uses
-        else:
-            s.why_not = "no check needs it"
+    kept = _needed(statements, [i for i, s in enumerate(statements) if not s.why_not], {i for i, s in enumerate(statements) if s.checks})
+    for s in (s for i, s in enumerate(statements) if not s.why_not and i not in kept):
+        s.why_not = "no check needs it"
+
+
+def _needed(statements: list[Statement], among: list[int], wanted: set[int]) -> list[int]:
+    "Those of `among` that are wanted or exported, or that bind what these use; a function may use what is bound below it."
+    needed, before, found = {"*"}, set(), []
+    while needed != before:
+        before, found = set(needed), []
+        for i in reversed(among):
+            s = statements[i]
+            if i in wanted or s.exported or (s.binds | s.may_change) & needed:
+                needed |= s.uses
+                found.append(i)
+    return found[::-1]
 
 
 def _harmless(node: ast.stmt, tainted: set[str]) -> set[str]:
@@ -171,12 +181,7 @@ def plan(statements: list[Statement], start: int) -> list[int]:
         if statements[i].uses & reached:
             reached |= statements[i].binds
             checks |= {i} if statements[i].checks else set()
-    needed, wanted = {"*"}, []
-    for i in reversed(later):
-        if i in checks or statements[i].exported or (statements[i].binds | statements[i].may_change) & needed:
-            needed |= statements[i].uses
-            wanted.append(i)
-    return wanted[::-1] if checks else []
+    return _needed(statements, later, checks) if checks else []
 
 
 # --- the mutants ---
