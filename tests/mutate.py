@@ -503,7 +503,8 @@ def run(
             continue
         if mine := [m for m in result.mutants if m.statement == i and not m.seen]:
             _judge(result, mine, statements, [i, *plan(statements, i)], {int(k): v for k, v in spent.items()}, space, package, jobs, limit)
-        execute(statements[i].source, f"<cell {statements[i].cell}, statement {i}>", space)
+        if statements[i].binds or not statements[i].checks:          # a check that leaves nothing behind ran above
+            execute(statements[i].source, f"<cell {statements[i].cell}, statement {i}>", space)
     return result
 
 
