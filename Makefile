@@ -1,5 +1,5 @@
-# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make new CHAPTER=03_behavior/01_events · make clean
-.PHONY: book lab test site bench shake new export lock lint clean
+# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
+.PHONY: book lab test site bench shake mutate new export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -32,6 +32,13 @@ bench: .venv/.exported
 # a chapter (or all) under other processors, threads and seeds; KEEP=1 puts its rows into data/shake.csv
 shake: .venv/.exported
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.shake import shake; sys.exit(bool(shake('$(CHAPTER)', conditions=int('$(CONDITIONS)' or 0), keep=bool('$(KEEP)'))))"
+
+# mistakes planted in the chapters' code: does a check see them? Rates go to data/mutants.csv; all chapters take an hour
+N ?= 24
+SEED ?= 0
+JOBS ?= 1
+mutate: .venv/.exported
+	$(BIN)/python tests/mutate.py $(MODULE) -n $(N) --seed $(SEED) --jobs $(JOBS)
 
 new: .venv/.installed
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.lab import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
