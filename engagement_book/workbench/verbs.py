@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Check', 'CheckFailed', 'Deviation', 'answer', 'beats', 'claim', 'counterexample', 'diagram', 'difference', 'interval',
-           'latency', 'load', 'numerical_gradient', 'PALETTE', 'race', 'record', 'show']
+           'latency', 'load', 'numerical_gradient', 'PALETTE', 'race', 'record', 'seeded', 'show']
 
 # %% ../../nbs/00_workbench/10_verbs.ipynb #914c25a2
 from .check import Check, CheckFailed, Deviation, answer, counterexample, difference, numerical_gradient
@@ -14,5 +14,6 @@ from .figure import PALETTE, show
 from .load import load
 from .race import latency, race
 from .record import beats, interval, record
+from .seeds import seeded
 
-_all_ = ["Check", "CheckFailed", "Deviation", "answer", "beats", "claim", "counterexample", "diagram", "difference", "interval", "latency", "load", "numerical_gradient", "PALETTE", "race", "record", "show"]
+_all_ = ["Check", "CheckFailed", "Deviation", "answer", "beats", "claim", "counterexample", "diagram", "difference", "interval", "latency", "load", "numerical_gradient", "PALETTE", "race", "record", "seeded", "show"]
