@@ -168,6 +168,12 @@ def test_a_dead_kernel_is_reported(small_book):
     assert "chapter 01_tiny/02_two stopped in cell 2: DeadKernelError" in done.stdout and "run it alone: make book CHAPTER=01_tiny/02_two" in done.stdout
 
 
+def test_a_syntax_error_stops_only_its_chapter(small_book):
+    add_cell(small_book, "01_tiny/02_two", "def broken(:\n    pass")
+    assert executed(small_book) == ALL
+    assert "stopped in cell 2: SyntaxError" in red(small_book)["01_tiny/02_two"][0]
+
+
 def test_an_interrupt_is_no_success(small_book):
     for name in ("01_tiny/01_one", "01_tiny/02_two"):
         add_cell(small_book, name, "import time\ntime.sleep(30)")

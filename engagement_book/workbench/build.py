@@ -66,7 +66,11 @@ def selected(
 def _nodes(source: str) -> tuple[list, set]:
     "Import statements and strings: one walk, because every start of the build waits for it."
     imports, strings = [], set()
-    for node in ast.walk(ast.parse(source)):
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:      # the cell itself will say so when the chapter runs
+        return imports, strings
+    for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             imports.append(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
