@@ -549,6 +549,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                      'engagement_book/recommend/serving.py'),
                                                    'engagement_book.recommend.serving.IVF.search': ( '04_recommend/serving.html#ivf.search',
                                                                                                      'engagement_book/recommend/serving.py'),
+                                                   'engagement_book.recommend.serving._points': ( '04_recommend/serving.html#_points',
+                                                                                                  'engagement_book/recommend/serving.py'),
                                                    'engagement_book.recommend.serving.assign': ( '04_recommend/serving.html#assign',
                                                                                                  'engagement_book/recommend/serving.py'),
                                                    'engagement_book.recommend.serving.best': ( '04_recommend/serving.html#best',
