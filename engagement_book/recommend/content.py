@@ -113,7 +113,9 @@ def expected_popularity(
     ridge: float = 10.,          # strength of the pull towards 0; 10. by default
 ) -> np.ndarray:                 # (n_items,) predicted ln(1 + count), for all items
     "Popularity that an item's features promise: ridge regression on the items with a history; ValueError if there is none, for a number that is not finite or a negative count."
-    items, counts, known = _finite(items, "numbers of the items"), _weights(counts), np.asarray(known, dtype=bool)
+    items = _finite(items, "numbers of the items")
+    counts = _weights(counts)
+    known = np.asarray(known, dtype=bool)
     if not known.any():
         raise ValueError("no item has a history to learn from")
     x, y = items[known], np.log1p(counts[known])

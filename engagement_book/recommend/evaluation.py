@@ -43,7 +43,8 @@ def recall(
     n_relevant: np.ndarray,      # (n_users,) int, relevant items of each user
 ) -> np.ndarray:                 # (n_users,) in [0, 1], NaN where nothing is relevant
     "Share of the relevant items that are on the list; ValueError as in `precision`."
-    return _defined(_hits_of(hit, n_relevant).sum(1) / np.maximum(n_relevant, 1), n_relevant)
+    return _defined(_hits_of(hit, n_relevant).sum(1) / np.maximum(n_relevant, 1),
+                    n_relevant)
 
 
 def hit_rate(
@@ -153,7 +154,8 @@ def random_split(
     "Training rows: the round(share × n) rows with the smallest draws, halves to even; ties in row order. ValueError for a missing draw or a share outside 0 to 1."
     draws = refuse_missing(draws, "draws")
     train = np.zeros(len(draws), dtype=bool)
-    train[np.argsort(draws, kind="stable")[:round(_share_of(share) * len(draws))]] = True
+    train[np.argsort(draws,
+                     kind="stable")[:round(_share_of(share) * len(draws))]] = True
     return train
 
 
@@ -226,10 +228,13 @@ def _expected(first, size, good, before, n_relevant):
     n, r, places = size[:, -1], good[:, -1], k - first[:, -1]
     none = (before[:, -1] == 0).astype(float)
     for j in range(k):                                       # no hit on the places that the last tie has
-        none *= np.where((j < places) & (r > 0), np.maximum(n - r - j, 0) / np.maximum(n - j, 1), 1.)
+        none *= np.where((j < places) & (r > 0),
+                         np.maximum(n - r - j, 0) / np.maximum(n - j, 1), 1.)
     out = {"precision": one.mean(1), "recall": one.sum(1) / np.maximum(n_relevant, 1),
-           "ap": total / np.maximum(n_relevant, 1), "ap_reachable": total / np.clip(n_relevant, 1, k),
-           "ndcg": one @ worth / np.cumsum(worth)[np.clip(n_relevant, 1, k) - 1], "hit": 1 - none}
+           "ap": total / np.maximum(n_relevant, 1),
+           "ap_reachable": total / np.clip(n_relevant, 1, k),
+           "ndcg": one @ worth / np.cumsum(worth)[np.clip(n_relevant, 1, k) - 1],
+           "hit": 1 - none}
     return {m: _defined(v, n_relevant) for m, v in out.items()}
 
 # %% ../../nbs/04_recommend/01_evaluation.ipynb #fd10d1a3
@@ -292,7 +297,8 @@ def rmse(
     "Root mean square error over all ratings; ValueError if there is none or the lengths differ."
     if len(actual) == 0 or len(predicted) != len(actual):
         raise ValueError(f"{len(predicted)} predictions for {len(actual)} ratings")
-    return float(np.sqrt(np.mean(np.subtract(predicted, actual, dtype=np.float64) ** 2)))
+    off = np.subtract(predicted, actual, dtype=np.float64)   # 2 − 3 of few bits would be 255
+    return float(np.sqrt(np.mean(off ** 2)))
 
 
 def rmse_per_user(
@@ -303,7 +309,8 @@ def rmse_per_user(
 ) -> np.ndarray:                 # (n_users,) stars, NaN for a user without ratings
     "Root mean square error of each user."
     n = np.bincount(user, minlength=n_users)
-    total = np.bincount(user, np.subtract(predicted, actual, dtype=np.float64) ** 2, n_users)
+    total = np.bincount(user, np.subtract(predicted, actual, dtype=np.float64) ** 2,
+                        n_users)
     return np.sqrt(np.divide(total, n, out=np.full(n_users, np.nan), where=n > 0))
 
 # %% ../../nbs/04_recommend/01_evaluation.ipynb #189b68e3

@@ -57,7 +57,8 @@ def _stars(rating):
 
 def _finite(model, lr):
     "The model; FloatingPointError if a number of it is not finite."
-    if not all(np.isfinite(a).all() for a in (model.user_bias, model.item_bias, model.p, model.q)):
+    numbers = (model.user_bias, model.item_bias, model.p, model.q)
+    if not all(np.isfinite(a).all() for a in numbers):
         raise FloatingPointError(f"the model is no longer finite: a learning rate of {lr} is too high")
     return model
 
@@ -115,7 +116,8 @@ def svd_epoch(
     reg: float = .02,            # λ, per rating; .02 by default
 ) -> None:
     "One pass of stochastic gradient descent over the ratings, in the order given (Funk 2006, with the biases of Koren); ValueError for a number outside the tables or a missing rating."
-    user, item = _numbers(user, len(model.p), "user"), _numbers(item, len(model.q), "item")
+    user = _numbers(user, len(model.p), "user")
+    item = _numbers(item, len(model.q), "item")
     rating = np.ascontiguousarray(refuse_missing(rating, "ratings"), dtype=np.float64)
     _compiled(_svd_loop)(user, item, rating, model.mean, model.user_bias, model.item_bias, model.p, model.q,
                          float(lr), float(reg))
@@ -134,7 +136,9 @@ def svd(
     rng: np.random.RandomState | None = None,    # generator, by default RandomState(0)
 ) -> Factors:                    # users and items without ratings have zero bias and zero vectors
     "Factorisation with biases by stochastic gradient descent; FloatingPointError if it diverges, ValueError without ratings, for a missing one or a number outside `shape`."
-    user, item, rating = _numbers(user, shape[0], "user"), _numbers(item, shape[1], "item"), _stars(rating)
+    user = _numbers(user, shape[0], "user")
+    item = _numbers(item, shape[1], "item")
+    rating = _stars(rating)
     rng = rng or np.random.RandomState(0)
     p, q = rng.normal(0, std, (shape[0], factors)), rng.normal(0, std, (shape[1], factors))
     p[np.bincount(user, minlength=shape[0]) == 0] = 0
@@ -296,7 +300,8 @@ def bpr_gradient(
 ) -> tuple[float, np.ndarray, np.ndarray]:   # mean loss, its gradient in p, its gradient in q
     "Loss of Bayesian personalised ranking, −ln σ(p·q_taken − p·q_other), mean over the triples, and its gradients (Rendle and others 2009); ValueError without triples or for a number outside the tables."
     user = _numbers(user, len(p), "user")
-    taken, other = _numbers(taken, len(q), "taken"), _numbers(other, len(q), "other")
+    taken = _numbers(taken, len(q), "taken")
+    other = _numbers(other, len(q), "other")
     if len(user) == 0:
         raise ValueError("there are no triples to take a mean of")
     at_p, at_q = np.zeros_like(p), np.zeros_like(q)
@@ -346,7 +351,8 @@ def bpr_epoch(
     "One pass of stochastic gradient descent over triples, one after the other, with item biases (LearnBPR of Rendle and others 2009); ValueError for a number outside the tables."
     kind = model.q.dtype.type
     user = _numbers(user, len(model.p), "user")
-    taken, other = _numbers(taken, len(model.q), "taken"), _numbers(other, len(model.q), "other")
+    taken = _numbers(taken, len(model.q), "taken")
+    other = _numbers(other, len(model.q), "other")
     _compiled(_bpr_loop)(user, taken, other, model.item_bias, model.p, model.q, kind(lr), kind(reg))
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #1f4c2670

@@ -84,7 +84,8 @@ def lambdas(
     k: int = 20,                 # only pairs with at least one item among the first k count; 20 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (n,) gradient of the loss, (n,) second derivative
     "LambdaRank for binary relevance (Burges, Ragno & Le 2006), with LightGBM's |ΔDCG| / best DCG@k; zeros if all or none are hits. ValueError for a missing score, k < 1 or other lengths."
-    scores, hit = refuse_missing(scores, "scores").astype(np.float64), np.asarray(hit, dtype=bool)
+    scores = refuse_missing(scores, "scores").astype(np.float64)
+    hit = np.asarray(hit, dtype=bool)
     if k < 1 or scores.shape != hit.shape:
         raise ValueError(f"candidates need k ≥ 1 and a score each, got k = {k}, {scores.shape} and {hit.shape}")
     n, place = len(scores), np.empty(len(scores), dtype=int)

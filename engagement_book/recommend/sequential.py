@@ -31,7 +31,8 @@ def sequences(
     if len(user) == 0:
         return []
     order = np.lexsort((np.arange(len(user)), time, user))
-    return np.split(item[order], np.flatnonzero(user[order][1:] != user[order][:-1]) + 1)
+    return np.split(item[order],
+                    np.flatnonzero(user[order][1:] != user[order][:-1]) + 1)
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #f812e7af
 def leave_last_out(
@@ -53,8 +54,8 @@ def transitions(
     items = np.concatenate([np.zeros(0, dtype=np.int64), *seqs])
     if len(items) and not 0 <= items.min() <= items.max() < n_items:
         raise ValueError(f"items run from {items.min()} to {items.max()}, the catalogue from 0 to {n_items - 1}")
-    before, after = (np.concatenate([items[:0], *(s[part] for s in seqs)]).astype(np.int64)
-                     for part in (slice(None, -1), slice(1, None)))
+    before = np.concatenate([items[:0], *(s[:-1] for s in seqs)]).astype(np.int64)
+    after = np.concatenate([items[:0], *(s[1:] for s in seqs)]).astype(np.int64)
     return np.bincount(before * n_items + after, minlength=n_items ** 2).reshape(n_items,
         n_items).astype(float)
 

@@ -36,7 +36,9 @@ def best(
 # %% ../../nbs/04_recommend/07_serving.ipynb #e2db79b9
 def _points(x, what):
     "Points as floating-point numbers; ValueError for none, or one that is not finite: a NaN would attract everything."
-    x = np.asarray(x) if np.asarray(x).dtype.kind == "f" else np.asarray(x, dtype=np.float64)
+    x = np.asarray(x)
+    if x.dtype.kind != "f":                                  # squares of few bits would wrap round
+        x = x.astype(np.float64)
     for start in range(0, len(x), 65_536):                   # in slices, so that no second table is made
         if not np.isfinite(x[start:start + 65_536]).all():
             raise ValueError(f"{what} have a coordinate that is not finite")
@@ -138,13 +140,16 @@ def save_pack(
 
     if "\n" in version or "version" in arrays:
         raise ValueError("the version is one line, and no array may be called 'version'")
-    if bad := [name for name in arrays if not isinstance(name, str) or not name or "\0" in name]:
-        raise ValueError(f"{bad[0]!r} is no name for an array")
+    for name in arrays:
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise ValueError(f"{name!r} is no name for an array")
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as pack:                 # as np.savez does, whose own arguments `file` and `allow_pickle` are no names
         for name, array in arrays.items():
-            with pack.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            with pack.open(zipfile.ZipInfo(f"{name}.npy"), "w",
+                           force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array),
+                                          allow_pickle=False)
     rest = version.encode() + b"\n" + body.getvalue()
     path, head = Path(path), f"pack1 {hashlib.sha256(rest).hexdigest()}\n".encode()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -176,7 +181,8 @@ def load_pack(
     with zipfile.ZipFile(io.BytesIO(body)) as pack:
         for member in pack.namelist():
             with pack.open(member) as f:
-                found[member.removesuffix(".npy")] = np.lib.format.read_array(f, allow_pickle=False)
+                name = member.removesuffix(".npy")
+                found[name] = np.lib.format.read_array(f, allow_pickle=False)
     return {**found, "version": version.decode()}
 
 # %% ../../nbs/04_recommend/07_serving.ipynb #2ff31ba5
