@@ -1,11 +1,16 @@
 "Spark trains what NumPy trains: on local[2], wherever pyspark and Java are present (the extra `spark`)."
+import importlib.util
+import itertools
+import shutil
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from engagement_book.recommend import spark
 from engagement_book.recommend.evaluation import stratified_split
 from engagement_book.recommend.spark import _local_session, _why_no_spark, rating_error, wals, weighted_rows
 from engagement_book.workbench.load import load
@@ -74,3 +79,158 @@ def test_the_module_is_light_and_says_what_is_missing(monkeypatch):
     if why:
         with pytest.raises(ImportError, match="needs Spark"):
             wals("ratings.csv", (2, 2))
+
+
+@needs_spark
+def test_spark_refuses_what_numpy_refuses(session):
+    rows = "user INT, item INT, rating DOUBLE"
+    for ratings, match in (([(0, 0, 4.), (0, 0, 2.)], "twice"), ([(0, 0, None)], "missing"), ([(None, 0, 3.)], "missing"),
+                           ([(0, 0, float("nan"))], "missing")):
+        with pytest.raises(ValueError, match=match):
+            wals(session.createDataFrame(ratings, rows), (2, 2), rank=2, steps=1)
+    with pytest.raises(ValueError, match="factors and steps"):
+        wals(session.createDataFrame([(0, 0, 3.)], rows), (2, 2), rank=0)
+
+
+@needs_spark
+def test_a_parquet_folder_and_the_seed(session, tmp_path):
+    frame = session.createDataFrame([(0, 0, 4.), (0, 2, 2.), (2, 0, 5.), (1, 1, 1.)], "user INT, item INT, rating DOUBLE")
+    frame.write.parquet(str(tmp_path / "log.parquet"))
+    one, again, other = (wals(tmp_path / "log.parquet", (3, 3), rank=2, steps=1, seed=s, session=session) for s in (1, 1, 2))
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(one, again, strict=True))
+    assert not np.allclose(one[0], other[0], atol=1e-3)
+
+
+class Told:
+    "A stand-in for Spark's tables and its ALS, which notes what it is told: no Java needed."
+
+    def __init__(self, answers):
+        self.answers, self.said = list(answers), []
+
+    def select(self, *columns):
+        self.said.append(("select", columns))
+        return self
+
+    def where(self, condition):
+        self.said.append(("where", condition))
+        return self
+
+    def groupBy(self, *columns):
+        self.said.append(("groupBy", columns))
+        return self
+
+    def limit(self, n):
+        assert n == 1
+        found = self.answers.pop(0)
+        return SimpleNamespace(count=lambda: found)
+
+    def count(self):
+        return self
+
+
+class Read:
+    def __init__(self, table):
+        self.table, self.said = table, table.said
+
+    def schema(self, text):
+        self.said.append(("schema", text))
+        return self
+
+    def option(self, name, value):
+        self.said.append(("option", name, value))
+        return self
+
+    def csv(self, path):
+        self.said.append(("csv", path))
+        return self.table
+
+    def parquet(self, path):
+        self.said.append(("parquet", path))
+        return self.table
+
+
+class Rows:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def toLocalIterator(self):
+        return iter({"id": i, "features": v} for i, v in self.rows)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    "A Spark that gives user 1 and item 0 their factors, whatever it is asked."
+    class ALS:
+        users, items, arguments = [(1, [1., 2.])], [(0, [3., 4.])], {}
+
+        def __init__(self, **arguments):
+            ALS.arguments = arguments
+
+        def fit(self, table):
+            return SimpleNamespace(userFactors=Rows(ALS.users), itemFactors=Rows(ALS.items))
+
+    monkeypatch.setitem(sys.modules, "pyspark", ModuleType("pyspark"))
+    monkeypatch.setitem(sys.modules, "pyspark.ml", ModuleType("pyspark.ml"))
+    monkeypatch.setitem(sys.modules, "pyspark.ml.recommendation", ModuleType("recommendation"))
+    sys.modules["pyspark.ml.recommendation"].ALS = ALS
+    monkeypatch.setattr(spark, "_why_no_spark", lambda: "")
+    return ALS
+
+
+def test_what_spark_is_told(told):
+    table = Told([0, 0])
+    users, items = wals(table, (3, 2), 2, 7, .25, 5)
+    assert told.arguments == {"rank": 2, "maxIter": 7, "regParam": .25, "seed": 5, "checkpointInterval": 5, "userCol": "user",
+                              "itemCol": "item", "ratingCol": "rating"}
+    assert np.array_equal(users, [[np.nan] * 2, [1., 2.], [np.nan] * 2], equal_nan=True)
+    assert np.array_equal(items, [[3., 4.], [np.nan] * 2], equal_nan=True) and users.dtype == np.float64
+    assert table.said == [("select", ("user", "item", "rating")),
+                          ("where", "user IS NULL OR item IS NULL OR rating IS NULL OR isnan(rating)"),
+                          ("groupBy", ("user", "item")), ("where", "count > 1")]
+
+
+@pytest.mark.parametrize("answers, match", [([1], "missing"), ([0, 1], "twice")])
+def test_what_spark_found_wrong_is_refused(told, answers, match):
+    with pytest.raises(ValueError, match=match):
+        wals(Told(answers), (3, 2), 2)
+
+
+@pytest.mark.parametrize("users, items", [([(3, [1., 2.])], []), ([(-1, [1., 2.])], []), ([], [(2, [1., 2.])])])
+def test_a_number_outside_that_spark_returns(told, users, items):
+    told.users, told.items = users, items
+    with pytest.raises(ValueError, match=r"outside \(3, 2\)"):
+        wals(Told([0, 0]), (3, 2), 2)
+
+
+def test_how_files_are_read(told):
+    for path, how in (("log.csv", [("option", "header", True), ("csv", "log.csv")]), ("log.parquet", [("parquet", "log.parquet")])):
+        table = Told([0, 0])
+        wals(path, (3, 2), 2, session=SimpleNamespace(read=Read(table)))
+        assert table.said[:1 + len(how)] == [("schema", "user INT, item INT, rating DOUBLE"), *how]
+
+
+def test_why_there_is_no_spark(monkeypatch):
+    "Every combination of pyspark, Java on the path and JAVA_HOME."
+    for has, java, home in itertools.product((True, False), (True, False), (True, False)):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, has=has: object() if has and name == "pyspark" else None)
+        monkeypatch.setattr(shutil, "which", lambda name, java=java: "/bin/java" if java and name == "java" else None)
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        if home:
+            monkeypatch.setenv("JAVA_HOME", "/opt/java")
+        text = _why_no_spark()
+        assert ("pyspark is not installed" in text) == (not has)
+        assert ("there is no Java" in text) == (has and not java and not home)
+        assert bool(text) == (not has or not (java or home))
+
+
+def test_the_numpy_half_without_spark():
+    "One user, one item, one number each: after a step the item has r x / (x² + λ), and so on."
+    log = np.array([0]), np.array([0]), np.array([4])
+    users, items = wals(log, (1, 1), 1, 1, .5)
+    x = np.sign(np.random.default_rng(0).standard_normal((1, 1)))
+    y = 4 * x / (1 + .5)
+    assert items[0, 0] == pytest.approx(y[0, 0]) and users[0, 0] == pytest.approx((4 * y / (y ** 2 + .5))[0, 0])
+    default, named = wals(log, (1, 1)), wals(log, (1, 1), 10, 15, .1, 0)
+    assert all(np.array_equal(a, b) for a, b in zip(default, named, strict=True)) and default[0].shape == (1, 10)
+    with pytest.raises(ValueError, match="twice"):
+        wals((np.array([0, 0]), np.array([0, 0]), np.array([1., 2.])), (1, 1))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .evaluation import refuse_missing
+
 
 @dataclass
 class Factors:
@@ -29,12 +31,36 @@ class Factors:
     def rate(self,
         user: np.ndarray,        # (n,) int
         item: np.ndarray,        # (n,) int
-        low: float = 1.,         # worst rating there is
-        high: float = 5.,        # best rating there is
+        low: float = 1.,         # worst rating there is; 1. by default
+        high: float = 5.,        # best rating there is; 5. by default
     ) -> np.ndarray:             # (n,) predicted ratings, clipped to what exists
         "Predicted rating of each pair."
         product = np.einsum("nf,nf->n", self.p[user], self.q[item])
         return np.clip(self.mean + self.user_bias[user] + self.item_bias[item] + product, low, high)
+
+# %% ../../nbs/04_recommend/03_factorization.ipynb #0e7a11d0
+def _numbers(numbers, n, what):
+    "The numbers as whole numbers in one piece of memory; ValueError for one outside 0 to n − 1: machine code would write anywhere."
+    a = np.ascontiguousarray(numbers)
+    if len(a) and not 0 <= a.min() <= a.max() < n:
+        raise ValueError(f"{what} has numbers from {a.min()} to {a.max()}, and the table has rows 0 to {n - 1}")
+    return a.astype(np.int64, copy=False)
+
+
+def _stars(rating):
+    "Ratings as float64; ValueError if there is none or one is missing."
+    r = np.ascontiguousarray(refuse_missing(rating, "ratings"), dtype=np.float64)
+    if len(r) == 0:
+        raise ValueError("there are no ratings to learn from")
+    return r
+
+
+def _finite(model, lr):
+    "The model; FloatingPointError if a number of it is not finite."
+    numbers = (model.user_bias, model.item_bias, model.p, model.q)
+    if not all(np.isfinite(a).all() for a in numbers):
+        raise FloatingPointError(f"the model is no longer finite: a learning rate of {lr} is too high")
+    return model
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #300358b9
 def biases(
@@ -42,11 +68,14 @@ def biases(
     item: np.ndarray,            # (n,) int
     rating: np.ndarray,          # (n,) stars
     shape: tuple[int, int],      # (n_users, n_items)
-    epochs: int = 10,            # turns
-    reg_item: float = 10.,       # λ_i: as many ratings at the mean are added to each item
-    reg_user: float = 15.,       # λ_u: the same for users
+    epochs: int = 10,            # turns; 10 by default
+    reg_item: float = 10.,       # λ_i: as many ratings at the mean are added to each item; 10. by default
+    reg_user: float = 15.,       # λ_u: the same for users; 15. by default
 ) -> Factors:                    # without factors: p and q have 0 columns
-    "Shrunken biases by alternating averages, items first (Koren 2010; the baseline of Surprise)."
+    "Shrunken biases by alternating averages, items first (Koren 2010; the baseline of Surprise); ValueError without a turn, without ratings or for a missing one."
+    if epochs < 1:
+        raise ValueError(f"biases need at least one turn, not {epochs}")
+    rating = _stars(rating)
     mean, user_bias = rating.mean(), np.zeros(shape[0])
     n_user, n_item = np.bincount(user, minlength=shape[0]), np.bincount(item, minlength=shape[1])
     for _ in range(epochs):
@@ -83,11 +112,13 @@ def svd_epoch(
     user: np.ndarray,            # (n,) int
     item: np.ndarray,            # (n,) int
     rating: np.ndarray,          # (n,) float, stars
-    lr: float = .005,            # learning rate η
-    reg: float = .02,            # λ, per rating
+    lr: float = .005,            # learning rate η; .005 by default
+    reg: float = .02,            # λ, per rating; .02 by default
 ) -> None:
-    "One pass of stochastic gradient descent over the ratings, in the order given (Funk 2006, with the biases of Koren)."
-    user, item, rating = (np.ascontiguousarray(a) for a in (user, item, rating))
+    "One pass of stochastic gradient descent over the ratings, in the order given (Funk 2006, with the biases of Koren); ValueError for a number outside the tables or a missing rating."
+    user = _numbers(user, len(model.p), "user")
+    item = _numbers(item, len(model.q), "item")
+    rating = np.ascontiguousarray(refuse_missing(rating, "ratings"), dtype=np.float64)
     _compiled(_svd_loop)(user, item, rating, model.mean, model.user_bias, model.item_bias, model.p, model.q,
                          float(lr), float(reg))
 
@@ -97,14 +128,17 @@ def svd(
     item: np.ndarray,            # (n,) int
     rating: np.ndarray,          # (n,) float, stars
     shape: tuple[int, int],      # (n_users, n_items)
-    factors: int = 100,          # length of the vectors
-    epochs: int = 20,            # passes over the ratings, always in the order given
-    lr: float = .005,            # learning rate η
-    reg: float = .02,            # λ, per rating
-    std: float = .1,             # deviation of the normal start values
+    factors: int = 100,          # length of the vectors, 0 for biases only; 100 by default
+    epochs: int = 20,            # passes over the ratings, always in the order given; 20 by default
+    lr: float = .005,            # learning rate η; .005 by default
+    reg: float = .02,            # λ, per rating; .02 by default
+    std: float = .1,             # deviation of the normal start values; .1 by default
     rng: np.random.RandomState | None = None,    # generator, by default RandomState(0)
 ) -> Factors:                    # users and items without ratings have zero bias and zero vectors
-    "Factorisation with biases by stochastic gradient descent; FloatingPointError if it diverges."
+    "Factorisation with biases by stochastic gradient descent; FloatingPointError if it diverges, ValueError without ratings, for a missing one or a number outside `shape`."
+    user = _numbers(user, shape[0], "user")
+    item = _numbers(item, shape[1], "item")
+    rating = _stars(rating)
     rng = rng or np.random.RandomState(0)
     p, q = rng.normal(0, std, (shape[0], factors)), rng.normal(0, std, (shape[1], factors))
     p[np.bincount(user, minlength=shape[0]) == 0] = 0
@@ -112,13 +146,13 @@ def svd(
     model = Factors(float(rating.mean()), np.zeros(shape[0]), np.zeros(shape[1]), p, q)
     for _ in range(epochs):
         svd_epoch(model, user, item, rating, lr, reg)
-    if not (np.isfinite(p).all() and np.isfinite(q).all()):
-        raise FloatingPointError(f"the factors are no longer finite: a learning rate of {lr} is too high")
-    return model
+    return _finite(model, lr)
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #bb252809
 def _solve(base, y, matrix, weight, target):
     "For each row of the sparse matrix, the solution of (base + Σ weight·y yᵀ) x = Σ target·y over its entries."
+    if base.shape[0] == 0:
+        raise ValueError("vectors have at least one number")
     a = np.empty((matrix.shape[0], *base.shape), dtype=y.dtype)
     b = np.empty((matrix.shape[0], len(base)), dtype=y.dtype)
     for row in range(matrix.shape[0]):
@@ -156,7 +190,9 @@ def implicit_loss(
     confidence,                  # (n_users, n_items) SciPy CSR matrix, c where taken
     reg: float,                  # λ
 ) -> float:                      # the sum over all cells, and the penalty
-    "Loss of Hu, Koren & Volinsky (2008) without a dense table."
+    "Loss of Hu, Koren & Volinsky (2008) without a dense table; ValueError for a matrix that is not stored by rows."
+    if getattr(confidence, "format", "") != "csr":
+        raise ValueError("the confidence must be a CSR matrix")
     row = np.repeat(np.arange(len(x)), np.diff(confidence.indptr))
     s = np.einsum("nf,nf->n", x[row], y[confidence.indices])
     everywhere = ((x.T @ x) * (y.T @ y)).sum()
@@ -171,9 +207,17 @@ def als(
     rows=implicit_rows,          # half-step: `explicit_rows`, `implicit_rows` or `implicit_rows_cg`
     rng: np.random.Generator | None = None,      # generator of the start values, by default default_rng(0)
 ) -> tuple[np.ndarray, np.ndarray]:      # (n_users, factors), (n_items, factors)
-    "Alternating least squares from small positive start values; ValueError if λ is not positive."
+    "Alternating least squares from small positive start values; ValueError if λ, factors or turns are not positive or an entry is missing."
+    from scipy import sparse
+
     if not reg > 0:
         raise ValueError(f"λ must be positive, got {reg}: a row without entries has no solution otherwise")
+    if factors < 1 or iterations < 1:
+        raise ValueError(f"there must be factors and iterations, got {factors} and {iterations}")
+    matrix = sparse.csr_matrix(matrix)
+    if matrix.dtype.kind != "f":                             # start values of .01 are 0 in whole numbers
+        matrix = matrix.astype(np.float64)
+    refuse_missing(matrix.data, "entries")
     rng = rng or np.random.default_rng(0)
     x, y = (rng.random((n, factors)).astype(matrix.dtype) * matrix.dtype.type(.01) for n in matrix.shape)
     turned = matrix.T.tocsr()
@@ -222,7 +266,7 @@ def implicit_rows_cg(
     confidence,                  # as in `implicit_rows`
     reg: float,                  # λ > 0
     start: np.ndarray,           # (n_rows, factors) vectors to start from
-    steps: int = 3,              # of the conjugate gradient method; as many as factors give the exact solution
+    steps: int = 3,              # of the conjugate gradient method; as many as factors give the exact solution; 3 by default
 ) -> np.ndarray:                 # (n_rows, factors)
     "A few conjugate gradient steps towards the solution of `implicit_rows` (Takács, Pilászy & Tikk 2011)."
     x, base = start.copy(), y.T @ y + y.dtype.type(reg) * np.eye(y.shape[1], dtype=y.dtype)
@@ -254,8 +298,12 @@ def bpr_gradient(
     taken: np.ndarray,           # (n,) int, an item of the user
     other: np.ndarray,           # (n,) int, an item the user does not have
 ) -> tuple[float, np.ndarray, np.ndarray]:   # mean loss, its gradient in p, its gradient in q
-    "Loss of Bayesian personalised ranking, −ln σ(p·q_taken − p·q_other), mean over the triples, and its gradients (Rendle and others 2009)."
-    user, taken, other = (np.ascontiguousarray(a) for a in (user, taken, other))
+    "Loss of Bayesian personalised ranking, −ln σ(p·q_taken − p·q_other), mean over the triples, and its gradients (Rendle and others 2009); ValueError without triples or for a number outside the tables."
+    user = _numbers(user, len(p), "user")
+    taken = _numbers(taken, len(q), "taken")
+    other = _numbers(other, len(q), "other")
+    if len(user) == 0:
+        raise ValueError("there are no triples to take a mean of")
     at_p, at_q = np.zeros_like(p), np.zeros_like(q)
     return float(_compiled(_bpr_gradient_loop)(p, q, user, taken, other, at_p, at_q)), at_p, at_q
 
@@ -265,7 +313,8 @@ def negatives(
     user: np.ndarray,            # (n,) int, for whom to draw
     rng: np.random.Generator,    # generator
 ) -> np.ndarray:                 # (n,) int, one item each that the user does not have
-    "Items not taken, uniform, by repeated drawing; ValueError if a user has everything."
+    "Items not taken, uniform, by repeated drawing; ValueError if a user has everything or is outside the table."
+    seen, user = np.asarray(seen, dtype=bool), _numbers(user, len(seen), "user")
     if seen.all(1)[user].any():
         raise ValueError("a user has all items: there is nothing to draw")
     item = rng.integers(seen.shape[1], size=len(user))
@@ -296,24 +345,28 @@ def bpr_epoch(
     user: np.ndarray,            # (n,) int
     taken: np.ndarray,           # (n,) int, an item of the user
     other: np.ndarray,           # (n,) int, an item the user does not have
-    lr: float = .02,             # learning rate
-    reg: float = .01,            # λ, per triple
+    lr: float = .02,             # learning rate; .02 by default
+    reg: float = .01,            # λ, per triple; .01 by default
 ) -> None:
-    "One pass of stochastic gradient descent over triples, one after the other, with item biases (LearnBPR of Rendle and others 2009)."
+    "One pass of stochastic gradient descent over triples, one after the other, with item biases (LearnBPR of Rendle and others 2009); ValueError for a number outside the tables."
     kind = model.q.dtype.type
-    user, taken, other = (np.ascontiguousarray(a) for a in (user, taken, other))
+    user = _numbers(user, len(model.p), "user")
+    taken = _numbers(taken, len(model.q), "taken")
+    other = _numbers(other, len(model.q), "other")
     _compiled(_bpr_loop)(user, taken, other, model.item_bias, model.p, model.q, kind(lr), kind(reg))
 
 # %% ../../nbs/04_recommend/03_factorization.ipynb #1f4c2670
 def bpr(
     seen: np.ndarray,            # (n_users, n_items) bool, what each user has
-    factors: int = 64,           # length of the vectors
-    epochs: int = 80,            # passes; each visits every interaction once, in a new order, with a new item not taken
-    lr: float = .02,             # learning rate
-    reg: float = .01,            # λ, per triple
+    factors: int = 64,           # length of the vectors; 64 by default
+    epochs: int = 80,            # passes; each visits every interaction once, in a new order, with a new item not taken; 80 by default
+    lr: float = .02,             # learning rate; .02 by default
+    reg: float = .01,            # λ, per triple; .01 by default
     rng: np.random.Generator | None = None,      # generator, by default default_rng(0)
 ) -> Factors:                    # mean and user biases are 0: they do not change an order
-    "Factorisation for ranking, trained by `bpr_epoch`."
+    "Factorisation for ranking, trained by `bpr_epoch`; FloatingPointError if it diverges, ValueError as in `negatives` or without vectors."
+    if factors < 1:
+        raise ValueError(f"vectors have at least one number, not {factors}")
     rng = rng or np.random.default_rng(0)
     p, q = ((rng.random((n, factors)) - .5) / factors for n in seen.shape)
     model = Factors(0., np.zeros(len(p)), np.zeros(len(q)), p, q)
@@ -321,4 +374,4 @@ def bpr(
     for _ in range(epochs):
         order = rng.permutation(len(user))
         bpr_epoch(model, user[order], item[order], negatives(seen, user[order], rng), lr, reg)
-    return model
+    return _finite(model, lr)

@@ -8,14 +8,18 @@ __all__ = ['cooccurrence', 'jaccard', 'cosine', 'lift', 'recency', 'sar', 'neare
 # %% ../../nbs/04_recommend/02_neighbours.ipynb #abd91752
 import numpy as np
 
+from .evaluation import refuse_missing
+
 
 def cooccurrence(
     seen: np.ndarray,            # (n_users, n_items) array or SciPy sparse matrix, nonzero where a user has the item
 ) -> np.ndarray:                 # (n_items, n_items) float64, users who have both; diagonal: users who have the item
-    "Co-occurrence counts of items; ratings are not added up, only counted."
+    "Co-occurrence counts of items; ratings are not added up, only counted. ValueError for a missing entry."
     from scipy import sparse
 
-    b = (sparse.csr_matrix(seen) != 0).astype(np.float64)
+    table = sparse.csr_matrix(seen)
+    refuse_missing(table.data, "entries")
+    b = (table != 0).astype(np.float64)
     return (b.T @ b).toarray()
 
 # %% ../../nbs/04_recommend/02_neighbours.ipynb #0ef593b0
@@ -28,6 +32,7 @@ def jaccard(
     together: np.ndarray,        # (n_items, n_items) co-occurrence with its diagonal
 ) -> np.ndarray:                 # (n_items, n_items) in [0, 1]
     "Users of both items over users of either."
+    together = np.asarray(together, dtype=np.float64)        # counts of few bits would wrap round
     own = np.diag(together)
     return _ratio(together, own[:, None] + own - together)
 
@@ -36,6 +41,7 @@ def cosine(
     together: np.ndarray,        # (n_items, n_items) co-occurrence with its diagonal
 ) -> np.ndarray:                 # (n_items, n_items) in [0, 1]
     "Cosine of the 0/1 columns of two items (Linden, Smith & York 2003)."
+    together = np.asarray(together, dtype=np.float64)
     own = np.diag(together)
     return _ratio(together, np.sqrt(own[:, None] * own))
 
@@ -44,17 +50,21 @@ def lift(
     together: np.ndarray,        # (n_items, n_items) co-occurrence with its diagonal
 ) -> np.ndarray:                 # (n_items, n_items), 1 / users: high for rare pairs
     "Users of both over the product of the counts; times the number of users it would be the lift of association rules."
+    together = np.asarray(together, dtype=np.float64)
     own = np.diag(together)
     return _ratio(together, own[:, None] * own)
 
 # %% ../../nbs/04_recommend/02_neighbours.ipynb #ce1a1bde
 def recency(
     seconds: np.ndarray,         # (n,) time of each rating, s
-    half_life: float = 30.,      # days after which a rating counts half; np.inf for no decay
+    half_life: float = 30.,      # days after which a rating counts half, np.inf for no decay; 30. by default
 ) -> np.ndarray:                 # (n,) weight in (0, 1], 1 for the newest
-    "Weight 2^(−age / half-life), age measured from the newest rating given; ValueError for a half-life that is not positive."
+    "Weight 2^(−age / half-life), age measured from the newest rating given; ValueError for a half-life that is not positive, no rating or a missing time."
     if not half_life > 0:
         raise ValueError(f"a half-life is a positive number of days, got {half_life}")
+    seconds = refuse_missing(seconds, "times")
+    if len(seconds) == 0:
+        raise ValueError("there is no rating, so there is no newest one")
     age = (seconds.max() - seconds) / 86400.
     return 2. ** (-age / half_life)
 
@@ -65,10 +75,10 @@ def sar(
     rating: np.ndarray,          # (n,) rating, positive
     seconds: np.ndarray,         # (n,) time, s
     shape: tuple[int, int],      # (n_users, n_items)
-    half_life: float = 30.,      # days, see `recency`
+    half_life: float = 30.,      # days, see `recency`; 30. by default
     similarity=jaccard,          # co-occurrence matrix → similarity matrix
 ) -> np.ndarray:                 # (n_users, n_items) scores
-    "Scores of the Simple Algorithm for Recommendation; ValueError if a user has rated an item twice."
+    "Scores of the Simple Algorithm for Recommendation; ValueError if a user has rated an item twice, or as in `recency`."
     from scipy import sparse
 
     seen = sparse.csr_matrix((np.ones(len(user)), (user, item)), shape=shape)
@@ -82,8 +92,10 @@ def nearest(
     similarity: np.ndarray,      # (n, n) similarity matrix
     k: int,                      # neighbours to keep
 ) -> np.ndarray:                 # (n, n): in each column the k largest off-diagonal values, else 0
-    "Neighbourhoods: column j keeps the k items most similar to j, without j; ties in index order."
-    s = np.array(similarity, dtype=np.float64)
+    "Neighbourhoods: column j keeps the k items most similar to j, without j; ties in index order. ValueError for k < 1, a missing value or another shape."
+    s = np.array(refuse_missing(similarity, "similarities"), dtype=np.float64)
+    if k < 1 or s.ndim != 2 or len(s) != s.shape[1]:
+        raise ValueError(f"neighbourhoods need k ≥ 1 and a square table, got k = {k} and shape {s.shape}")
     np.fill_diagonal(s, -np.inf)
     rows = np.argsort(-s, axis=0, kind="stable")[:min(k, len(s) - 1)]
     kept = np.zeros_like(s)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..language.attention import causal_mask
 from ..language.transformer import EncoderLayer, LayerNorm
-from .evaluation import evaluate
+from .evaluation import evaluate, refuse_missing
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #edc5b50a
 def sequences(
@@ -22,20 +22,25 @@ def sequences(
     item: np.ndarray,        # (n,) item of each event
     time: np.ndarray,        # (n,) time of each event; equal times keep the order of the rows
 ) -> list[np.ndarray]:       # one array of items per user, users in ascending order
-    "Items of each user, oldest first; ValueError for columns of different length or a missing time."
+    "Items of each user, oldest first; ValueError for columns of different length or a missing user, item or time."
     user, item, time = np.asarray(user), np.asarray(item), np.asarray(time)
     if not len(user) == len(item) == len(time):
         raise ValueError(f"columns differ in length: {len(user)}, {len(item)}, {len(time)}")
-    if np.isnan(np.asarray(time, dtype=float)).any():
-        raise ValueError("an event without a time has no place in a sequence")
+    for column, what in ((user, "users"), (item, "items"), (time, "times")):
+        refuse_missing(column, what)
+    if len(user) == 0:
+        return []
     order = np.lexsort((np.arange(len(user)), time, user))
-    return np.split(item[order], np.flatnonzero(np.diff(user[order])) + 1)
+    return np.split(item[order],
+                    np.flatnonzero(user[order][1:] != user[order][:-1]) + 1)
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #f812e7af
 def leave_last_out(
     seqs: list[np.ndarray],      # items of each user, oldest first
 ) -> tuple:                      # training sequences, (n,) validation items, (n,) test items
-    "Last item for test, the one before for validation; ValueError for a sequence of fewer than three items."
+    "Last item for test, the one before for validation; ValueError for a sequence of fewer than three items, or for none."
+    if len(seqs) == 0:
+        raise ValueError("there are no sequences to split")
     if (short := min(map(len, seqs))) < 3:
         raise ValueError(f"a sequence of {short} items has no training part; drop such users first and say so")
     return [s[:-2] for s in seqs], np.array([s[-2] for s in seqs]), np.array([s[-1] for s in seqs])
@@ -45,8 +50,12 @@ def transitions(
     seqs: list[np.ndarray],      # items of each user, oldest first
     n_items: int,                # size of the catalogue
 ) -> np.ndarray:                 # (n_items, n_items) float, how often the column came directly after the row
-    "Transition counts within sequences."
-    before, after = (np.concatenate([s[part] for s in seqs]) for part in (slice(None, -1), slice(1, None)))
+    "Transition counts within sequences; ValueError for an item outside the catalogue."
+    items = np.concatenate([np.zeros(0, dtype=np.int64), *seqs])
+    if len(items) and not 0 <= items.min() <= items.max() < n_items:
+        raise ValueError(f"items run from {items.min()} to {items.max()}, the catalogue from 0 to {n_items - 1}")
+    before = np.concatenate([items[:0], *(s[:-1] for s in seqs)]).astype(np.int64)
+    after = np.concatenate([items[:0], *(s[1:] for s in seqs)]).astype(np.int64)
     return np.bincount(before * n_items + after, minlength=n_items ** 2).reshape(n_items,
         n_items).astype(float)
 
@@ -54,10 +63,10 @@ def transitions(
 def markov(
     counts: np.ndarray,      # (n_items, n_items) transition counts
     share: np.ndarray,       # (n_items,) popularity of each item, sums to 1
-    weight: float = 10.,     # observations that the prior is worth
+    weight: float = 10.,     # observations that the prior is worth; 10. by default
 ) -> np.ndarray:             # (n_items, n_items) probability of the column after the row
     "First-order Markov chain, smoothed with popularity; ValueError for a weight that is not positive."
-    if weight <= 0:
+    if not weight > 0:
         raise ValueError(f"without a prior an unseen item has no next one; weight must be positive, got {weight}")
     return (counts + weight * share) / (counts.sum(1, keepdims=True) + weight)
 
@@ -66,9 +75,11 @@ def next_item(
     scores: np.ndarray,          # (n, n_items) float, higher is better
     target: np.ndarray,          # (n,) int, the item that came
     seen: np.ndarray | None = None,      # (n, n_items) bool, items that are not candidates
-    k: int = 10,                 # length of the lists
+    k: int = 10,                 # length of the lists; 10 by default
 ) -> dict[str, np.ndarray]:      # "hit", "mrr", "ndcg" → (n,) value per row
-    "Hit, reciprocal rank and nDCG at k among all items, ties in item order; ValueError for NaN or a target that was removed."
+    "Hit, reciprocal rank and nDCG at k among all items, ties: mean over their orders; ValueError for NaN, k < 1, or a target that was removed or does not exist."
+    if len(target) and not 0 <= np.min(target) <= np.max(target) < scores.shape[1]:
+        raise ValueError(f"targets run from {np.min(target)} to {np.max(target)}, items from 0 to {scores.shape[1] - 1}")
     relevant = np.zeros(scores.shape, dtype=bool)
     relevant[np.arange(len(target)), target] = True
     seen = np.zeros_like(relevant) if seen is None else seen
@@ -78,11 +89,20 @@ def next_item(
     return {"hit": e["hit"], "mrr": e["ap"], "ndcg": e["ndcg"]}
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #bdb13030
+def _windowed(seqs, length):
+    "ValueError for what cannot be put into windows."
+    if length < 1:
+        raise ValueError(f"a window has at least one item, not {length}")
+    if any(len(s) and np.min(s) < 0 for s in seqs):
+        raise ValueError("items are numbered from 0: a negative one would look like padding")
+
+
 def windows(
     seqs: list[np.ndarray],      # items of each user, oldest first
-    length: int = 50,            # items per window
+    length: int = 50,            # items per window; 50 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (n, length) inputs and targets, items from 1; 0 pads at the end
-    "Non-overlapping windows, counted from the newest item; every item but a user's first is a target exactly once."
+    "Non-overlapping windows, counted from the newest item; every item but a user's first is a target exactly once. ValueError for an item below 0 or a length below 1."
+    _windowed(seqs, length)
     x, y = [], []
     for s in seqs:
         for end in range(len(s) - 1, 0, -length):
@@ -95,10 +115,11 @@ def windows(
 
 def last_window(
     seqs: list[np.ndarray],      # histories, oldest first
-    length: int = 50,            # items that are read
+    length: int = 50,            # items that are read; 50 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (n, length) newest items from 1, padded at the end; (n,) place of the newest
-    "The newest items of each history, to predict the one after; ValueError for an empty history."
-    if min(map(len, seqs)) < 1:
+    "The newest items of each history, to predict the one after; ValueError for no history or an empty one, an item below 0 or a length below 1."
+    _windowed(seqs, length)
+    if len(seqs) == 0 or min(map(len, seqs)) < 1:
         raise ValueError("nothing can be predicted from an empty history: use popularity")
     x = np.array([np.pad(s[-length:] + 1, (0, length - len(s[-length:]))) for s in seqs], dtype=np.int64)
     return x, (x > 0).sum(1) - 1
@@ -129,9 +150,9 @@ class GRU4Rec(NextItem):
 
     def __init__(self,
         n_items: int,        # size of the catalogue
-        d: int = 64,         # width of the item vectors
-        hidden: int = 128,   # size of the state
-        drop: float = .3,    # dropout rate of the inputs, in training
+        d: int = 64,         # width of the item vectors; 64 by default
+        hidden: int = 128,   # size of the state; 128 by default
+        drop: float = .3,    # dropout rate of the inputs, in training; .3 by default
     ):
         super().__init__(n_items, d, drop)
         self.gru, self.out = nn.GRU(d, hidden, batch_first=True), nn.Linear(hidden, d)
@@ -148,11 +169,11 @@ class SASRec(NextItem):
 
     def __init__(self,
         n_items: int,        # size of the catalogue
-        d: int = 64,         # width
-        heads: int = 2,      # heads of each attention
-        layers: int = 1,     # encoder layers
-        drop: float = .3,    # dropout rate, in training
-        longest: int = 50,   # longest history
+        d: int = 64,         # width; 64 by default
+        heads: int = 2,      # heads of each attention; 2 by default
+        layers: int = 1,     # encoder layers; 1 by default
+        drop: float = .3,    # dropout rate, in training; .3 by default
+        longest: int = 50,   # longest history; 50 by default
     ):
         super().__init__(n_items, d, drop)
         self.position = nn.Parameter(.02 * torch.randn(longest, d))
@@ -176,10 +197,10 @@ class LastItems(NextItem):
 
     def __init__(self,
         n_items: int,        # size of the catalogue
-        d: int = 64,         # width of the item vectors
-        filters: int = 128,  # number of filters
-        span: int = 5,       # items that a filter covers
-        drop: float = .3,    # dropout rate, in training
+        d: int = 64,         # width of the item vectors; 64 by default
+        filters: int = 128,  # number of filters; 128 by default
+        span: int = 5,       # items that a filter covers; 5 by default
+        drop: float = .3,    # dropout rate, in training; .3 by default
     ):
         super().__init__(n_items, d, drop)
         self.span, self.filters, self.out = span, nn.Conv1d(d, filters, span), nn.Linear(filters, d)
@@ -195,13 +216,15 @@ class LastItems(NextItem):
 def fit(
     model: NextItem,             # the network, trained in place
     seqs: list[np.ndarray],      # training sequences, oldest item first
-    epochs: int = 3,             # passes over the data
-    lr: float = 1e-2,            # highest learning rate
-    batch: int = 16,             # windows per step
-    length: int = 50,            # items per window
-    seed: int = 0,               # order of the windows and dropout
+    epochs: int = 3,             # passes over the data; 3 by default
+    lr: float = 1e-2,            # highest learning rate; 1e-2 by default
+    batch: int = 16,             # windows per step; 16 by default
+    length: int = 50,            # items per window; 50 by default
+    seed: int = 0,               # order of the windows and dropout; 0 by default
 ) -> list[float]:                # mean loss of each epoch, nats
-    "Train on all prefixes with full softmax cross-entropy and Adam; ValueError if there is nothing to predict."
+    "Train on all prefixes with full softmax cross-entropy and Adam; ValueError if there is nothing to predict or no epoch, FloatingPointError if it diverges."
+    if epochs < 1 or batch < 1:
+        raise ValueError(f"training takes an epoch and a window at least, got {epochs} epochs and batches of {batch}")
     x, y = (torch.from_numpy(v) for v in windows(seqs, length))
     if not len(x):
         raise ValueError("no sequence has two items")
@@ -219,6 +242,8 @@ def fit(
                 parts.append(_step(model, optimizer, x[rows], y[rows][real] - 1, real))
                 shape.step()
             losses.append(sum(parts) / len(parts))
+            if not np.isfinite(losses[-1]):
+                raise FloatingPointError(f"the loss is no longer finite: a learning rate of {lr} is too high")
     return losses
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #64669248
@@ -234,9 +259,9 @@ def _step(model, optimizer, x, target, real):
 def predict(
     model: NextItem,             # a trained network
     seqs: list[np.ndarray],      # histories, oldest first
-    length: int = 50,            # items that are read, the newest ones
+    length: int = 50,            # items that are read, the newest ones; 50 by default
 ) -> np.ndarray:                 # (n, n_items) scores of the item after each history
-    "Scores of all items as the next one, dropout off."
+    "Scores of all items as the next one, dropout off; the network stays in that mode. ValueError as in `last_window`."
     model.eval()
     x, place = last_window(seqs, length)
     h = [model(part)[torch.arange(len(part)), at] for part,
@@ -248,21 +273,24 @@ def sampled_softmax(
     scores: torch.Tensor,    # (n, m ≥ n) logits; the right answer of row i is column i
     log_q: torch.Tensor,     # (m,) log of how often each column's item is drawn, up to a constant
 ) -> torch.Tensor:           # scalar, nats
-    "Mean cross-entropy over sampled columns with logQ correction, as in the official GRU4Rec."
+    "Mean cross-entropy over sampled columns with logQ correction, as in the official GRU4Rec; ValueError without another column."
+    _negatives(scores)
     return F.cross_entropy(scores - log_q, torch.arange(len(scores)))
 
 
 def _negatives(scores):
-    "Softmax of each row over all columns but its own answer, which gets 0."
+    "Softmax of each row over all columns but its own answer, which gets 0; ValueError if there is no other."
+    if scores.shape[1] < max(2, len(scores)):
+        raise ValueError(f"{len(scores)} answers and {scores.shape[1]} columns: nothing to rank them against")
     own = torch.eye(*scores.shape, dtype=torch.bool)
     return scores.masked_fill(own, -torch.inf).softmax(1)
 
 # %% ../../nbs/04_recommend/05_sequential.ipynb #273dccc1
 def bpr_max(
     scores: torch.Tensor,    # (n, m ≥ n) scores; the right answer of row i is column i
-    reg: float = 1.,         # weight of the score regularisation
+    reg: float = 1.,         # weight of the score regularisation; 1. by default
 ) -> torch.Tensor:           # scalar
-    "Mean BPR-max loss, Hidasi & Karatzoglou (2018)."
+    "Mean BPR-max loss, Hidasi & Karatzoglou (2018); ValueError without negatives."
     s, own = _negatives(scores), scores.diagonal()[:, None]
     return (-((own - scores).sigmoid() * s).sum(1).log() + reg * (scores ** 2 * s).sum(1)).mean()
 
@@ -270,7 +298,7 @@ def bpr_max(
 def top1_max(
     scores: torch.Tensor,    # (n, m ≥ n) scores; the right answer of row i is column i
 ) -> torch.Tensor:           # scalar
-    "Mean TOP1-max loss, Hidasi & Karatzoglou (2018)."
+    "Mean TOP1-max loss, Hidasi & Karatzoglou (2018); ValueError without negatives."
     s, own = _negatives(scores), scores.diagonal()[:, None]
     return (s * ((scores - own).sigmoid() + (scores ** 2).sigmoid())).sum(1).mean()
 
@@ -279,7 +307,9 @@ def session_parallel(
     seqs: list[np.ndarray],      # sessions, oldest item first
     lanes: int,                  # sessions side by side
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # (steps, lanes): input and target from 1, 0 if the lane has run out; True where a session starts
-    "Session-parallel steps, Hidasi et al. (2016): the next session goes to the lane that is free first, the leftmost of these."
+    "Session-parallel steps, Hidasi et al. (2016): the next session goes to the lane that is free first, the leftmost of these. ValueError without lanes."
+    if lanes < 1:
+        raise ValueError(f"sessions need a lane, not {lanes}")
     lane, free = [[] for _ in range(lanes)], np.zeros(lanes, dtype=int)
     for s in seqs:
         if len(s) > 1:

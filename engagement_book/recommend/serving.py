@@ -9,30 +9,50 @@ __all__ = ['best', 'assign', 'kmeans', 'IVF', 'index_recall', 'save_pack', 'load
 # %% ../../nbs/04_recommend/07_serving.ipynb #7213eac7
 import numpy as np
 
+from .evaluation import refuse_missing
+
 
 def best(
     scores: np.ndarray,          # (n_items,) float, higher is better
     k: int,                      # places to fill
     allowed: np.ndarray | None = None,   # (n_items,) bool, items that may be shown; None for all
 ) -> np.ndarray:                 # (≤ k,) int64 items, best first, ties to the smaller index; shorter if fewer are allowed
-    "Exact k best scores: only those that reach the k-th largest block maximum are sorted; ValueError for a NaN score."
-    s = scores if allowed is None else np.where(allowed, scores, -np.inf)
+    "Exact k best scores: only those that reach the k-th largest block maximum are sorted; ValueError for k < 1 or a missing score of an allowed item."
+    if k < 1:
+        raise ValueError(f"a list has at least one place, not {k}")
+    s = np.asarray(scores) if allowed is None else np.where(allowed, scores, -np.inf)
+    if s.dtype.kind != "f":                                  # the negative of an unsigned number is no order
+        s = s.astype(np.float64)
     width = max(1, int(len(s) ** .5))
     blocks, tail = np.split(s, [len(s) // width * width])
     maxima = np.append(blocks.reshape(-1, width).max(1), tail)         # each belongs to another item
     if np.isnan(maxima).any():
-        raise ValueError("a score is NaN: it has no rank")
+        refuse_missing(s, "scores")
     bound = np.partition(maxima, -k)[-k] if len(maxima) > k else -np.inf
     near = np.flatnonzero(s >= bound)
     near = near[np.argsort(-s[near], kind="stable")][:k]
     return near[s[near] > -np.inf]
 
 # %% ../../nbs/04_recommend/07_serving.ipynb #e2db79b9
+def _points(x, what):
+    "Points as floating-point numbers; ValueError for none, or one that is not finite: a NaN would attract everything."
+    x = np.asarray(x)
+    if x.dtype.kind != "f":                                  # squares of few bits would wrap round
+        x = x.astype(np.float64)
+    for start in range(0, len(x), 65_536):                   # in slices, so that no second table is made
+        if not np.isfinite(x[start:start + 65_536]).all():
+            raise ValueError(f"{what} have a coordinate that is not finite")
+    return x
+
+
 def assign(
     x: np.ndarray,               # (n, d) float, points
     centres: np.ndarray,         # (n_cells, d) float, same dtype
 ) -> np.ndarray:                 # (n,) int64, cell of each point; in a tie the smaller number
-    "Nearest centre of each point by Euclidean distance, in slices that fit into the cache."
+    "Nearest centre of each point by Euclidean distance, in slices that fit into the cache; ValueError without centres or for a coordinate that is not finite."
+    x, centres = _points(x, "points"), _points(centres, "centres")
+    if not len(centres):
+        raise ValueError("there are no centres")
     half = (centres ** 2).sum(1) / 2
     cell = np.empty(len(x), dtype=np.int64)
     for start in range(0, len(x), 4096):
@@ -45,11 +65,15 @@ def assign(
 def kmeans(
     x: np.ndarray,               # (n, d) float, points
     start: np.ndarray,           # (n_cells, d) float, first centres, for instance randomly chosen points
-    steps: int = 6,              # rounds of assigning and averaging
+    steps: int = 6,              # rounds of assigning and averaging; 6 by default
 ) -> np.ndarray:                 # (n_cells, d) centres, dtype of x
-    "Lloyd's algorithm for a fixed number of steps; an empty cell keeps its centre."
+    "Lloyd's algorithm for a fixed number of steps; an empty cell keeps its centre. ValueError as in `assign` or for steps < 0."
     from scipy import sparse
 
+    if steps < 0:
+        raise ValueError(f"steps are counted from 0, not {steps}")
+    x = _points(x, "points")
+    start = _points(start, "centres").astype(x.dtype)
     for _ in range(steps):
         cell = assign(x, start)
         members = sparse.csr_matrix((np.ones(len(x), x.dtype), (cell, np.arange(len(x)))),
@@ -77,7 +101,7 @@ class IVF:
         probes: int,                 # cells to visit
         allowed: np.ndarray | None = None,   # (n_items,) bool, items that may be shown
     ) -> np.ndarray:                 # (≤ k,) int64 item numbers, best first; ties to the lower cell, then the lower item
-        "The k best allowed items of the cells whose centres have the largest dot product with the query."
+        "The k best allowed items of the cells whose centres have the largest dot product with the query; ValueError for k or probes below 1 or a NaN."
         parts = [slice(self.start[c], self.start[c + 1]) for c in np.sort(best(self.centres @ query, probes))]
         number = np.concatenate([self.number[p] for p in parts])
         scores = np.concatenate([self.items[p] @ query for p in parts])
@@ -107,16 +131,25 @@ def save_pack(
     arrays: dict,                # name → array without Python objects
     version: str,                # one line, returned with every answer
 ) -> None:
-    "Write arrays, version and checksum to a file, all or nothing; ValueError for an object array or a version of several lines."
+    "Write arrays, version and checksum to a file, all or nothing; ValueError for an object array, a version of several lines or a name that is none."
     import hashlib
     import io
     import os
+    import zipfile
     from pathlib import Path
 
     if "\n" in version or "version" in arrays:
         raise ValueError("the version is one line, and no array may be called 'version'")
+    for name in arrays:
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise ValueError(f"{name!r} is no name for an array")
     body = io.BytesIO()
-    np.savez(body, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(body, "w") as pack:                 # as np.savez does, whose own arguments `file` and `allow_pickle` are no names
+        for name, array in arrays.items():
+            with pack.open(zipfile.ZipInfo(f"{name}.npy"), "w",
+                           force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array),
+                                          allow_pickle=False)
     rest = version.encode() + b"\n" + body.getvalue()
     path, head = Path(path), f"pack1 {hashlib.sha256(rest).hexdigest()}\n".encode()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -136,6 +169,7 @@ def load_pack(
     "Arrays and version of a file; ValueError that names the file if a single byte is not as written."
     import hashlib
     import io
+    import zipfile
     from pathlib import Path
 
     head, _, rest = Path(path).read_bytes().partition(b"\n")
@@ -143,8 +177,13 @@ def load_pack(
         raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save the "
                          f"model again")
     version, _, body = rest.partition(b"\n")
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        return {**arrays, "version": version.decode()}
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(body)) as pack:
+        for member in pack.namelist():
+            with pack.open(member) as f:
+                name = member.removesuffix(".npy")
+                found[name] = np.lib.format.read_array(f, allow_pickle=False)
+    return {**found, "version": version.decode()}
 
 # %% ../../nbs/04_recommend/07_serving.ipynb #2ff31ba5
 _FIELDS = {"user": (str, None, None), "click_rate": ((int, float), 0, 1),
@@ -180,6 +219,7 @@ def scale(
     high: np.ndarray,            # (n_features,) largest value in training
 ) -> np.ndarray:                 # (..., n_features) in [0, 1]
     "Min-max scaling with the range of the training data, clipped; a feature that was constant in training becomes 0 or 1."
+    x, low, high = (np.asarray(a, dtype=np.float64) for a in (x, low, high))
     span = np.where(high > low, high - low, 1.)
     return np.clip((x - low) / span, 0., 1.)
 
@@ -216,7 +256,9 @@ def drift_z(
     clicks_before: float,        # clicks in the period before
     views_before: float,         # impressions in that period
 ) -> float:                      # difference of the rates in standard errors, negative if today is worse
-    "Two-proportion z statistic with pooled variance; ValueError if nobody or everybody clicked."
+    "Two-proportion z statistic with pooled variance; ValueError if nobody or everybody clicked, without views, or for clicks that no view had."
+    if not (0 <= clicks <= views and 0 <= clicks_before <= views_before and views > 0 and views_before > 0):
+        raise ValueError(f"{clicks} clicks of {views} and {clicks_before} of {views_before} are no click rates")
     pooled = (clicks + clicks_before) / (views + views_before)
     if not 0 < pooled < 1:
         raise ValueError(f"a pooled click rate of {pooled} has no spread to measure a difference with")

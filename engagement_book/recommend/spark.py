@@ -8,7 +8,7 @@ __all__ = ['weighted_rows', 'wals', 'rating_error']
 # %% ../../nbs/04_recommend/09_spark.ipynb #772e70f9
 import numpy as np
 
-from .evaluation import rmse
+from .evaluation import refuse_missing, rmse
 
 
 def weighted_rows(
@@ -19,9 +19,13 @@ def weighted_rows(
     n_rows: int,                 # how many rows there are
     penalty: float,              # λ > 0, multiplied by the number of ratings of the row
 ) -> np.ndarray:                 # (n_rows, rank) float; NaN for a row without ratings
-    "Half a step of ALS with weighted λ (Zhou et al. 2008, the convention of Spark); ValueError for λ ≤ 0."
+    "Half a step of ALS with weighted λ (Zhou et al. 2008, the convention of Spark); ValueError for λ ≤ 0, a missing rating or a number outside."
     if not penalty > 0:
         raise ValueError(f"λ must be positive, got {penalty}")
+    refuse_missing(rating, "ratings")
+    for numbers, n in ((row, n_rows), (column, len(fixed))):
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < n:
+            raise ValueError(f"a number is outside 0 to {n - 1}")
     rank = fixed.shape[1]
     order = np.argsort(row, kind="stable")
     column, rating = column[order], rating[order]
@@ -36,16 +40,20 @@ def weighted_rows(
 def wals(
     log,                         # (user, item, rating) arrays; or a CSV or Parquet path, or a Spark DataFrame, with these columns
     shape: tuple[int, int],      # (n_users, n_items); numbers run from 0
-    rank: int = 10,              # length of the factors
-    steps: int = 15,             # one step solves for the items, then for the users
-    penalty: float = .1,         # λ, weighted by the number of ratings
-    seed: int = 0,               # of the start values
+    rank: int = 10,              # length of the factors; 10 by default
+    steps: int = 15,             # one step solves for the items, then for the users; 15 by default
+    penalty: float = .1,         # λ, weighted by the number of ratings; .1 by default
+    seed: int = 0,               # of the start values; 0 by default
     session=None,                # Spark session for a file, with a checkpoint folder; by default the running or a local one
 ) -> tuple[np.ndarray, np.ndarray]:      # (n_users, rank), (n_items, rank) float64; NaN for a row without ratings
-    "ALS with weighted λ, on NumPy for arrays and on Spark MLlib for files; ValueError for a repeated rating or a number outside `shape`."
+    "ALS with weighted λ, on NumPy for arrays and on Spark MLlib for files; ValueError for a repeated or missing rating, none at all, a number outside `shape`, or rank or steps below 1."
+    if rank < 1 or steps < 1:
+        raise ValueError(f"there must be factors and steps, got {rank} and {steps}")
     if not isinstance(log, tuple):
         return _by_spark(log, shape, rank, steps, penalty, seed, session)
-    user, item, rating = log
+    user, item, rating = (np.asarray(column) for column in log)
+    if len(user) == 0:
+        raise ValueError("there are no ratings to learn from")
     if len(np.unique(user.astype(np.int64) * shape[1] + item)) != len(user):
         raise ValueError("a user rated an item twice: keep one of the ratings")
     if min(user.min(), item.min()) < 0 or user.max() >= shape[0] or item.max() >= shape[1]:
@@ -115,9 +123,14 @@ def _by_spark(log, shape, rank, steps, penalty, seed, session):
         read = session.read.schema("user INT, item INT, rating DOUBLE")
         table = read.parquet(str(log)) if str(log).endswith("parquet") else read.option("header",
             True).csv(str(log))
+    table = table.select("user", "item", "rating")
+    if table.where("user IS NULL OR item IS NULL OR rating IS NULL OR isnan(rating)").limit(1).count():
+        raise ValueError("a user, an item or a rating is missing")
+    if table.groupBy("user", "item").count().where("count > 1").limit(1).count():
+        raise ValueError("a user rated an item twice: keep one of the ratings")
     als = ALS(rank=rank, maxIter=steps, regParam=penalty, seed=seed, checkpointInterval=5, userCol="user",
               itemCol="item", ratingCol="rating")
-    model = als.fit(table.select("user", "item", "rating"))
+    model = als.fit(table)
     found = []
     for frame, n in ((model.userFactors, shape[0]), (model.itemFactors, shape[1])):
         factors = np.full((n, rank), np.nan)
