@@ -136,11 +136,11 @@ def spread(
     values: list[float],         # of one record, one per run
     errors: tuple = (),          # standard errors of those that are means over seeds
 ) -> float:                      # in the unit of the values; 0 for a single run without errors
-    "Standard deviation of the runs, or the root of the mean squared standard error if that is larger."
+    "Standard deviation of the runs, or the root of the mean squared standard error if that is larger, up to twice the former."
     mean = math.fsum(values) / len(values)
     between = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) if max(values) > min(values) else 0.
     within = math.sqrt(math.fsum(e ** 2 for e in errors) / len(errors)) if errors else 0.
-    return max(between, within)
+    return max(between, min(within, 2 * between))
 
 
 def margin(
