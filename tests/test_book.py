@@ -11,7 +11,7 @@ import pytest
 from engagement_book.workbench import build, claim
 from engagement_book.workbench.house import ROOT
 from engagement_book.workbench.load import manifest
-from engagement_book.workbench.shake import CONDITIONS, read_table
+from engagement_book.workbench.shake import CONDITIONS, margin, read_table
 
 CHAPTERS = [n for n in build.chapters() if not n.startswith("00_") and n != "index"]
 WORKBENCH = [n for n in build.chapters() if n.startswith("00_")]
@@ -103,9 +103,9 @@ def test_every_record_keeps_its_distance(book):
         if row is None or row["runs"] < len(CONDITIONS):
             faults.append(f"{name}: {c['name']}: {row['runs'] if row else 0} of {len(CONDITIONS)} runs")
             continue
-        room = min(row["mean"] - low, float("inf") if high is None else high - row["mean"])
-        if room < 4 * row["sd"]:
-            faults.append(f"{name}: {c['name']}: {room / row['sd']:.1f} standard deviations")
+        left = margin(row["mean"], row["sd"], low, high)
+        if not left >= 4:
+            faults.append(f"{name}: {c['name']}: {left:.1f} standard deviations")
         if c["origin"] == "exact" and row["sd"] > 1e-6 * max(abs(row["mean"]), 1e-3):
             faults.append(f"{name}: {c['name']}: not exact, it varies by {row['sd']:.2g}")
     assert not faults, "\n".join(faults)
@@ -114,7 +114,7 @@ def test_every_record_keeps_its_distance(book):
 def test_bands_are_narrower_than_what_they_show(book):
     "A band that reaches as far as its baseline lies away would let half of the effect vanish unseen."
     wide = [f"{name}: {c['name']}: {(high - low) / gap:.2f}" for name, c in of_kind(book, "record", CHAPTERS) if c["baseline"]
-            for low, high in [c["band"]] if (gap := abs(c["baseline"][1] - (low + high) / 2)) < high - low]
+            for low, high in [c["band"]] if None not in c["band"] and (gap := abs(c["baseline"][1] - (low + high) / 2)) < high - low]
     assert not wide, "\n".join(wide)
 
 

@@ -146,11 +146,11 @@ def spread(
 def margin(
     mean: float,             # of a record over all runs
     sd: float,               # its spread
-    low: float,              # lower edge of its band
-    high: float | None,      # upper edge, None if there is none
+    low: float | None,       # lower edge of its band, None if it is open
+    high: float | None,      # upper edge, likewise
 ) -> float:                  # standard deviations; ∞ where nothing varied
     "Distance of the mean to the nearer edge of the band, in standard deviations; negative outside."
-    room = min(mean - low, (math.inf if high is None else high) - mean)
+    room = min(math.inf if low is None else mean - low, math.inf if high is None else high - mean)
     return room / sd if sd else math.copysign(math.inf, room)
 
 # %% ../../nbs/00_workbench/18_shake.ipynb #819af189
@@ -170,8 +170,9 @@ def rows_of(
     table = []
     for name, cards in rows.items():
         low, high = bands.get(name, cards[0])["band"]
-        values = [c["low"] if high is None else c["value"] for c in cards]
-        errors = tuple(_error(c) for c in cards if high is not None and 2 <= c["n"] <= 20)
+        beats = cards[0].get("beats", False)         # then the lower end of the interval is what must stay above the margin
+        values = [c["low"] if beats else c["value"] for c in cards]
+        errors = tuple(_error(c) for c in cards if not beats and 2 <= c["n"] <= 20)
         mean, sd = math.fsum(values) / len(values), spread(values, errors)
         table.append({"chapter": chapter, "name": name, "runs": len(values), "mean": mean, "sd": sd, "low": min(values), "high": max(values), "band_low": low,
                       "band_high": high, "margin": margin(mean, sd, low, high), "origin": bands.get(name, cards[0]).get("origin", "shake")})
@@ -221,7 +222,8 @@ def _run(condition: tuple, names: list[str]) -> int:
 
 
 def _line(r: dict) -> str:
-    band = f"{r['band_low']:.5g} to {r['band_high']:.5g}" if r["band_high"] is not None else f"> {r['band_low']:.5g}"
+    low, high = r["band_low"], r["band_high"]
+    band = f"> {low:.5g}" if high is None else f"< {high:.5g}" if low is None else f"{low:.5g} to {high:.5g}"
     weak = "" if r["margin"] >= 4 else "   <<< below 4"
     return f"  {r['name'][:70]:70} {r['mean']:>10.5g} ± {r['sd']:<9.2g} {band:22} {r['margin']:>7.1f} {r['origin']}{weak}"
 

@@ -42,6 +42,7 @@ from .claim import ledger
 from .diagram import draw
 from .house import by_part, caption, house
 from .load import DataError, cache_dir, dataset_card, manifest
+from .record import in_words
 
 OUT, PAGES = house("_build", "site"), house("_build", "pages")
 
@@ -493,7 +494,6 @@ def spread_and_margin(
 # %% ../../nbs/00_workbench/14_site.ipynb #records
 def _record_row(name: str, c: dict, shake: dict) -> list[str]:
     e = html.escape
-    low, high = c["band"]
     spread, margin = spread_and_margin(shake)
     measured = f"{_number(c['value'])} {e(c['unit'])}"
     seeds = ""
@@ -504,7 +504,7 @@ def _record_row(name: str, c: dict, shake: dict) -> list[str]:
     why = f"<br><small>{e(c['why'])}</small>" if c.get("why") else ""
     return [f'<a href="{name}.html#record-{e(c["name"])}">{e(c["name"])}</a><br>'
             f"<small>{name}</small>", measured + wrong, seeds,
-            f"> {low:g}" if high is None else f"{low:g} to {high:g}",
+            e(in_words(c["band"])),
             e(c.get("origin") or shake.get("origin", "")), spread, margin,
             f"{e(base[0])}: {_number(base[1])}" if base else "",
             f"{_number(c['published'])}<br><small>{e(c['source'])}</small>{why}"
