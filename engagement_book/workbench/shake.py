@@ -34,7 +34,8 @@ def environment(
 ) -> dict[str, str]:     # environment variables
     "What makes a process compute as that processor would; KeyError for an unknown one."
     threads_of = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return PROCESSORS[processor] | threads_of | {"ENGAGEMENT_BOOK_SEEDS": str(seeds)}
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}         # a thread that waits leaves its core to the other run
+    return PROCESSORS[processor] | threads_of | waiting | {"ENGAGEMENT_BOOK_SEEDS": str(seeds)}
 
 # %% ../../nbs/00_workbench/18_shake.ipynb #c293235e
 _DROPPED_CALLS = ("race", "latency", "show", "diagram", "claim")
