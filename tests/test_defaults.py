@@ -6,7 +6,7 @@ import pytest
 
 from engagement_book.workbench.house import ROOT
 
-BY_DEFAULT = re.compile(r"([-−]?[\d_]*\.?\d+(?:[eE][-−+]?\d+)?)\s+by default")
+BY_DEFAULT = re.compile(r"([-−]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-−+]?\d+)?)(?:\s+\w+)?\s+by default")      # with its unit, if it has one
 
 
 def _number(node: ast.expr | None):
