@@ -200,7 +200,7 @@ def begin() -> None:
         os.environ["EB_BUILD"] = f"{socket.gethostname()} {os.getpid()}"
         _forget_stopped()
 
-
+# %% ../../nbs/00_workbench/13_build.ipynb #c41b5d2c
 @functools.cache
 def _end_with_the_build():
     "End this worker when the process of the build is gone, so that a killed build leaves nothing running."
@@ -221,7 +221,7 @@ KERNEL_ENV = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 FIRST = ("from engagement_book.workbench.offline import block_network; from engagement_book.workbench.seeds import shift_seeds; "
          "block_network(); shift_seeds(); del block_network, shift_seeds")      # first line of every kernel
 
-
+# %% ../../nbs/00_workbench/13_build.ipynb #9d169824
 def run_notebook(
     source: Path,                # notebook
     engine: str = "papermill",   # one of engine.ENGINES
@@ -256,7 +256,7 @@ def run_notebook(
             if e.cell or not tries_left or not isinstance(e, RuntimeError):
                 raise        # else the kernel never started: two may have picked the same port at the same moment
 
-
+# %% ../../nbs/00_workbench/13_build.ipynb #fbf2d715
 def _as_far_as_it_came(running):
     "Notebook of a run that ended early, and the number of the code cell it ended in."
     from papermill.execute import remove_error_markers
@@ -279,7 +279,7 @@ def _red_grades(shown: list[dict]) -> list[dict]:
     "Cards of a chapter, its own solutions that are graded wrong marked red."
     return [c | {"red": f"{c['name']}: the book's own solution is graded wrong"} if c["kind"] == "grade" and not c["passed"] else c for c in shown]
 
-
+# %% ../../nbs/00_workbench/13_build.ipynb #41e3472f
 def execute(
     name: str,                   # chapter
     engine: str = "",            # one of engine.ENGINES, by default `default_engine()`
@@ -424,7 +424,7 @@ def make_book(
     _say_where(unfinished, wanted if chapter else ["index"])
     return int(bool(broken or unfinished or session.exit_code or red()))
 
-
+# %% ../../nbs/00_workbench/13_build.ipynb #4c967a94
 def _renew_site() -> list[str]:
     "The site, from everything there is; what is wrong with it, in words."
     from engagement_book.workbench import site

@@ -205,7 +205,7 @@ def kills(self: Check) -> dict[str, dict]:       # wrong version → its source,
         killed[name] = {"source": source, "case": _show(found[0]), "problem": found[1]}
     return killed
 
-
+# %% ../../nbs/00_workbench/04_check.ipynb #dba4087d
 @patch
 def prove(self: Check) -> None:
     "Show what `kills` finds on a card, a red one if the check does not hold."

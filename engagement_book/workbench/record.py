@@ -86,7 +86,7 @@ def _refuse(name, band, origin, published, source, why):
     if why and not outside:
         raise RecordError(f"{name}: why= explains a published value outside the band, and there is none")
 
-
+# %% ../../nbs/00_workbench/06_record.ipynb #5435e5a1
 def _fault(name, mean, band, baseline) -> str:
     "What is wrong with the result, in words; empty if nothing is."
     lo, hi = _ends(band)

@@ -93,7 +93,7 @@ def _kept(name: str, condition: tuple) -> Path:
     content = json.dumps([_values_come_from(name), condition], sort_keys=True)
     return house("_build", "shake", name, f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.json")
 
-
+# %% ../../nbs/00_workbench/18_shake.ipynb #edab307f
 def run_condition(
     names: list[str],            # chapters
     processor: str, threads: int, seeds: int,        # as in `environment`; the process must have been started with it
@@ -103,7 +103,7 @@ def run_condition(
 
     import nbformat
 
-    from engagement_book.workbench.build import chapters, default_engine, run_notebook
+    from engagement_book.workbench.build import _write, chapters, default_engine, run_notebook
     from engagement_book.workbench.cards import cards
 
     env = environment(processor, threads, seeds)
@@ -125,11 +125,7 @@ def run_condition(
         raised = [f"{c.id}: {o.ename}: {o.evalue}" for c in ran.cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
         found = {"condition": [processor, threads, seeds], "seconds": round(time.perf_counter() - start, 1), "raised": raised,
                  "records": [c for c in cards(ran) if c["kind"] == "record"]}
-        path = _kept(name, (processor, threads, seeds))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-        os.replace(part, path)
+        _write(_kept(name, (processor, threads, seeds)), json.dumps(found, ensure_ascii=False))
         print(f"{name:34} {processor:7} {threads} thread{'s' if threads > 1 else ' '} seeds +{seeds}  {found['seconds']:6.1f} s" + (f"  {len(raised)} cells raised" if raised else ""), flush=True)
 
 # %% ../../nbs/00_workbench/18_shake.ipynb #e99fe207
@@ -186,7 +182,7 @@ def _error(card: dict) -> float:
 
     return (card["high"] - card["low"]) / 2 / float(t.ppf(.975, card["n"] - 1))
 
-
+# %% ../../nbs/00_workbench/18_shake.ipynb #0f41db2b
 def read_table(
     path: Path | None = None,    # by default data/shake.csv
 ) -> list[dict]:                 # rows; numbers as numbers, an open upper edge as None
@@ -228,7 +224,7 @@ def _line(r: dict) -> str:
     weak = "" if r["margin"] >= 4 else "   <<< below 4"
     return f"  {r['name'][:70]:70} {r['mean']:>10.5g} ± {r['sd']:<9.2g} {band:22} {r['margin']:>7.1f} {r['origin']}{weak}"
 
-
+# %% ../../nbs/00_workbench/18_shake.ipynb #fc20cf5d
 def shake(
     words: str = "",         # chapters, as `build.selected` understands them; by default all that record something
     conditions: int = 0,     # only the first so many conditions; 0 for all

@@ -754,7 +754,7 @@ def made_from(
     said = {**fingerprints([*sources(), *results, *failed]), "chapters": names}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #5a8fe5f9
 def write_manifest(
     names: list[str],        # chapters of the site
 ) -> None:
