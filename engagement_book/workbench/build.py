@@ -330,7 +330,7 @@ def red() -> dict[str, list[str]]:       # chapter → what is not as promised, 
     twice = settled_twice(book)
     for name in chapters():
         report = house("_build", "failed", name + ".txt")
-        stopped = [report.read_text(encoding="utf-8").split("\n")[0]] if report.exists() else []
+        stopped = [report.read_text(encoding="utf-8").split("\n")[0].removeprefix(f"chapter {name} ")] if report.exists() else []
         if words := stopped + [c["red"] for c in book.get(name, []) if "red" in c] + twice.get(name, []):
             found[name] = words
     return found
