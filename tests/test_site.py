@@ -251,6 +251,9 @@ def red_book(small_book):
     has_run(small_book, "index")
     has_run(small_book, "01_tiny/01_one", {"hidden": [record]})
     has_run(small_book, "01_tiny/02_two", {"c0": [{"output_type": "stream", "name": "stdout", "text": "42\n"}], "bad": [ERROR]}, unread="later")
+    report = small_book / "_build" / "failed" / "01_tiny" / "02_two.txt"      # what the build leaves beside it
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text("chapter 01_tiny/02_two stopped in cell 3: ZeroDivisionError: division by zero\n")
     return small_book
 
 
@@ -331,9 +334,9 @@ def test_what_is_wrong_with_the_text_is_named_and_the_site_is_there(red_book):
         has_run(red_book, name, {"c0": [card(**claim)]})
     for _ in range(2):
         said = build_site(red_book, ok=False)
-        assert "SiteError: the site is built, but 2 places" in said
+        assert "SiteError: the site is built, but 1 place" in said
         assert re.search(r"01_tiny/01_one\.ipynb:\d+: WARNING: .*nowhere", said), "said at every build, not only at the first"
-        assert "claim settled twice: 2.3.1-mlp-a1 in 01_tiny/01_one cell c0" in said
+        assert "claim 2.3.1-mlp-a1 stands twice: in 01_tiny/01_one cell c0 and in 01_tiny/03_three cell c0" in html_of(red_book, "01_tiny/03_three")
         assert "One" in html_of(red_book, "01_tiny/01_one") and intact(red_book)
 
 
