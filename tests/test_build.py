@@ -91,7 +91,7 @@ def test_a_failing_cell_stops_only_its_chapter(small_book):
     assert red(small_book) == {}
 
 
-RED = {"record": ("from engagement_book.workbench.record import record\nrecord('x', .5, (.6, .7))", "x: 0.5 is outside its band [0.6, 0.7]"),
+RED = {"record": ("from engagement_book.workbench.record import record\nrecord('x', .5, (.6, .7))", "x: 0.5 is outside its band, 0.6 to 0.7"),
        "beats": ("from engagement_book.workbench.record import beats\nbeats('x', [1., 2.], [1., 2.5])", "which is not above 0"),
        "claim": ("from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-out', got=.7654)", "the ledger says refuted"),
        "check": ("from hypothesis import strategies as st\nfrom engagement_book.workbench.check import Check\n"
