@@ -41,7 +41,7 @@ FLOOR = .5                    # the least that the table may ask of a module: wh
 LIMIT = 20.                   # seconds that a mutant gets on top of three times what the same checks take without it
 MEMORY = 4 << 30              # bytes that it gets on top of what the warm process holds
 LEFT_OUT = {"load", "record", "beats", "race", "latency", "show", "claim", "diagram"}
-CHECKS = {"prove", "grade", "raises", "expect_error"}
+CHECKS = {"prove", "raises", "expect_error"}
 
 
 # --- the notebook: statements, what they bind and use, which of them are checks ---
@@ -60,7 +60,7 @@ class Statement:
 
     @property
     def checks(self) -> bool:
-        return any(isinstance(n, ast.Assert) or (isinstance(n, ast.Call) and _called(n) in CHECKS) for n in ast.walk(self.node))
+        return any(isinstance(n, ast.Assert) or (isinstance(n, ast.Call) and (_called(n) in CHECKS or _called(n).startswith("check"))) for n in ast.walk(self.node))
 
 
 def _called(call: ast.Call) -> str:
