@@ -71,7 +71,7 @@ def calls(
         sys.setprofile(before)
     return seen
 
-# %% ../../nbs/00_workbench/24_sameness.ipynb #50597442
+# %% ../../nbs/00_workbench/24_sameness.ipynb #11be2b50
 def is_exported(
     code: CodeType,
 ) -> bool:
@@ -86,8 +86,10 @@ def entries(
     fn,              # a function under test
     run,             # without arguments: runs it once
 ) -> set[CodeType]:  # what must not run inside an oracle
-    "Its own code; what it calls if it is a mere wrapper; the exported functions it enters first."
+    "Its own code, if that is exported; else also what a mere wrapper calls, and the exported functions that are entered first."
     own = codes(fn)
+    if any(is_exported(c) for c in own):
+        return own
     wrapper = own and all(c.co_name == "<lambda>" for c in own)
     found = set(own)
     for code, above in calls(run):
