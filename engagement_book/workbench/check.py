@@ -23,7 +23,7 @@ from hypothesis.errors import Flaky
 
 from . import verdicts
 from .compare import difference, in_short
-from .guard import Changed, Guard, NotWritten, OutOfTime, Raised, answer
+from .guard import BREAKS, REFUSALS, Changed, Guard, NotWritten, OutOfTime, Raised, answer
 from .house import house
 from .sameness import calls, entries, same_function
 
@@ -188,10 +188,11 @@ def sampled(self: Check) -> list[tuple]:      # the pinned ones of the wrong ver
 
 @patch
 def answers(self: Check, fn) -> list:        # one per case; computed once per function
-    "What a function that is trusted answers on all cases."
+    "What an oracle or a wrong version answers on all cases."
     key = ("answers", id(fn))
     if key not in self._kept:
-        self._kept[key] = (fn, [answer(fn, case) for case in self.sampled()])      # holds fn, so that its id stays its own
+        kinds = REFUSALS if any(fn is oracle for oracle, _ in self.oracles.values()) else BREAKS
+        self._kept[key] = (fn, [answer(fn, case, kinds) for case in self.sampled()])      # holds fn, so that its id stays its own
     return self._kept[key][1]
 
 
@@ -387,7 +388,7 @@ def _best_kill(self: Check, w: Wrong, case, words) -> tuple:
     def look(case):
         if self.deviation(case):
             return None
-        return next(filter(None, (self.problem(answer(w.fn, case), answer(o, case), case, rtol, w.dtype) for o, rtol in self.oracles.values())), None)
+        return next(filter(None, (self.problem(answer(w.fn, case, BREAKS), answer(o, case), case, rtol, w.dtype) for o, rtol in self.oracles.values())), None)
 
     if w.on is not None and (told := look(w.on)):
         return w.on, told
