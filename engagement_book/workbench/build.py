@@ -274,11 +274,6 @@ def _report(name: str, error) -> str:
         what, said = f"{type(error).__name__}: {error}", ["the kernel ended without an answer; did it run out of memory?"]
     return "\n".join([f"chapter {name} stopped in cell {error.cell}: {what}", *("  | " + line for line in said), f"  run it alone: make book CHAPTER={name}"])
 
-
-def _red_grades(shown: list[dict]) -> list[dict]:
-    "Cards of a chapter, its own solutions that are graded wrong marked red."
-    return [c | {"red": f"{c['name']}: the book's own solution is graded wrong"} if c["kind"] == "grade" and not c["passed"] else c for c in shown]
-
 # %% ../../nbs/00_workbench/13_build.ipynb #41e3472f
 def execute(
     name: str,                   # chapter
@@ -294,7 +289,7 @@ def execute(
         if not hasattr(e, "notebook"):
             raise
         nb, cost, report = e.notebook, e.cost, _report(name, e)
-    shown = _red_grades(cards(nb))
+    shown = cards(nb)
     if report:
         _write(failed, report)
     else:

@@ -39,7 +39,7 @@ def environment(
 
 # %% ../../nbs/00_workbench/18_shake.ipynb #c293235e
 _DROPPED_CALLS = ("race", "latency", "show", "diagram", "claim")
-_DROPPED_METHODS = ("prove", "grade")
+_DROPPED_METHODS = ("prove", "hint")
 
 
 def _is_dropped(statement) -> bool:
@@ -47,13 +47,14 @@ def _is_dropped(statement) -> bool:
 
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         f = statement.value.func
-        return getattr(f, "id", "") in _DROPPED_CALLS or getattr(f, "attr", "") in _DROPPED_METHODS
+        name = getattr(f, "id", "")
+        return name in _DROPPED_CALLS or name.startswith("check") or getattr(f, "attr", "") in _DROPPED_METHODS
     return False
 
 
 def records_only(
     source: str,     # code of a cell
-) -> str:            # the same without statements that only prove, grade, race or draw
+) -> str:            # the same without statements that only prove, check, race or draw
     "What of a cell a shake has to run."
     import ast
 

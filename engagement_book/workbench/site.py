@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['OUT', 'PAGES', 'STOPPED', 'SOLUTION', 'STOP_NOTE', 'README_ONLY', 'LEDGER', 'RECORDS', 'EVIDENCE', 'MANIFEST',
            'sources', 'executed', 'stopped_in', 'red_lines', 'banner', 'red_chapters', 'directives', 'stub', 'folded',
-           'drawn', 'page_output', 'chips', 'api_label', 'page_cells', 'module_of', 'page', 'title_of', 'unread_page',
-           'living_links', 'with_living_links', 'book_map', 'without_site_links', 'readme', 'settled', 'ledger_page',
-           'shakes', 'spread_and_margin', 'records_page', 'statistics_page', 'taught', 'api_pages', 'glossary_page',
-           'data_page', 'chapter_pages', 'all_pages', 'write_if_changed', 'write_images', 'navigation', 'made_from',
-           'write_manifest', 'intact', 'selection', 'SiteError', 'build', 'renew']
+           'drawn', 'page_output', 'chips', 'api_label', 'page_cells', 'module_of', 'below_the_checks', 'page',
+           'title_of', 'unread_page', 'living_links', 'with_living_links', 'book_map', 'without_site_links', 'readme',
+           'settled', 'ledger_page', 'shakes', 'spread_and_margin', 'records_page', 'statistics_page', 'taught',
+           'api_pages', 'glossary_page', 'data_page', 'chapter_pages', 'all_pages', 'write_if_changed', 'write_images',
+           'navigation', 'made_from', 'write_manifest', 'intact', 'selection', 'SiteError', 'build', 'renew']
 
 # %% ../../nbs/00_workbench/14_site.ipynb #eb2fa3ad
 import ast
@@ -37,10 +37,10 @@ from engagement_book.workbench.build import (
     red,
     summary_rows,
 )
-from .cards import MIME
+from .cards import MIME, TONES
 from .claim import ledger
 from .diagram import draw
-from .house import by_part, caption, house
+from .house import by_part, caption, house, is_checks
 from .load import DataError, cache_dir, dataset_card, manifest
 from .record import in_words
 
@@ -255,6 +255,29 @@ def module_of(nb) -> str:        # notebook → dotted name, "" if it exports no
              for c in nb.cells if c.cell_type == "code")
     return next((f"engagement_book.{m[1]}" for m in marks if m), "")
 
+# %% ../../nbs/00_workbench/14_site.ipynb #d96afa0c
+def _is_verdict(output) -> bool:
+    "Is this what a check said, and not in red?"
+    shown = str(output.get("data", {}).get("text/html"))
+    return "eb-card eb-check" in shown and TONES["bad"] not in shown
+
+
+def below_the_checks(
+    cells: list,     # of a page
+) -> list:           # the same, each folded solution behind the code cell that follows its stub
+    "Put solutions where they are wanted: below the check."
+    out, held = [], None
+    for c in cells:
+        if c.id.endswith("-solution"):
+            held = c
+            continue
+        out.append(c)
+        if held and c.cell_type == "code":
+            c.outputs = [o for o in c.outputs if not _is_verdict(o)]
+            out.append(held)
+            held = None
+    return out + ([held] if held else [])
+
 # %% ../../nbs/00_workbench/14_site.ipynb #page
 def page(
     name: str,                       # chapter
@@ -266,7 +289,7 @@ def page(
     if nb is None:
         return unread_page(name)
     module = module_of(nb)
-    nb.cells = [new for c in nb.cells for new in page_cells(c, module)]
+    nb.cells = below_the_checks([new for c in nb.cells for new in page_cells(c, module)])
     if not nb.cells or not re.match("# ", nb.cells[0].source):
         nb.cells.insert(0, _text(f"# {title_of(name)[0]}", "title"))
     try:
@@ -581,7 +604,7 @@ def taught(
     names: list[str],        # chapters
 ) -> dict[str, str]:         # dotted module → chapter
     "Which module is taught where."
-    found = {name: module_of(nbformat.read(chapters()[name], 4)) for name in names}
+    found = {name: module_of(nbformat.read(chapters()[name], 4)) for name in names if not is_checks(name)}
     return {module: name for name, module in found.items() if module}
 
 
@@ -674,7 +697,8 @@ def _trees(names: list[str]) -> str:
     parts = {caption(folder): inside for folder, inside in by_part(names).items()}
     loose = [n for n in names if "/" not in n and n != "index"]
     parts |= {"Other chapters": loose} if loose else {}
-    trees = parts | {"Evidence": EVIDENCE}
+    checks = ["checks"] if any(map(is_checks, names)) else []
+    trees = parts | {"Evidence": checks + EVIDENCE}
     return "\n".join(_toctree(title, inside) for title, inside in trees.items())
 
 
@@ -700,6 +724,8 @@ def all_pages(
     pages |= {f"{n}.md": _WIDE + text for n, text in wide.items()}
     pages |= {f"data/{n}.md": data_page(n) for n in manifest()}
     pages |= {f"{n}.md": text for n, text in api.items()}
+    if checks := list(filter(is_checks, names)):
+        pages["checks.md"] = _list("Checks", "What the exercises are held against", checks)
     return pages | {
         "bibliography.md": "# Bibliography\n\n```{bibliography}\n:all:\n```\n",
         "data.md": _list("Data", "Data", [f"data/{n}" for n in manifest()]),
