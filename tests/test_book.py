@@ -209,6 +209,17 @@ def test_every_wrong_version_was_rejected(book):
     print("\nwrong versions rejected per chapter (all of them):", json.dumps(per_module, indent=1))
 
 
+def test_a_wrong_version_cites_no_claim_that_is_right():
+    "A mistake may be the article's only where the ledger says so."
+    ledger, bad = claim.ledger(), []
+    for name in CHAPTERS + CHECKS:
+        for c in cells(name):
+            for source in re.findall(r'"([^"\n]*)"', c.source) if "Check(" in c.source else ():
+                cited = [w for w in re.findall(r"[\w.]+(?:-[\w.]+)+", source) if ledger.get(w, {}).get("verdict") == "reproduced"]
+                bad += [f"{name}: {source}"] if cited else []
+    assert not bad, bad
+
+
 def test_public_functions_document_each_argument():
     from fastcore.docments import docments
 
