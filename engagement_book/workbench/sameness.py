@@ -50,7 +50,7 @@ def exported() -> frozenset[str]:    # "MLP.forward", …
             names |= {s.removeprefix(module + ".") for s in symbols}
     return frozenset(names)
 
-
+# %% ../../nbs/00_workbench/24_sameness.ipynb #ff1138c1
 def is_library(
     code: CodeType,
 ) -> bool:
