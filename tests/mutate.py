@@ -20,9 +20,12 @@ import os
 import re
 import resource
 import select
+import shutil
 import signal
+import subprocess
 import symtable
 import sys
+import tempfile
 import time
 import traceback
 import types
@@ -437,6 +440,25 @@ def forked(works: list, seconds: list[float], jobs: int = 1):
                 yield i, json.loads(text) if text else None
 
 
+TESTS = {"recommend.spark": "test_spark.py"}       # of code that no check in a notebook can reach
+
+
+def seen_by_tests(module: str, m: Mutant, statement: Statement) -> str:
+    "The test that fails on the package with this mutant in it; nothing if all pass."
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "engagement_book", Path(folder, "engagement_book"), ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("settings.ini", "data", "nbs"):
+            Path(folder, name).symlink_to(ROOT / name)
+        target = Path(folder, "engagement_book", *module.split(".")).with_suffix(".py")
+        text = target.read_text(encoding="utf-8")
+        assert text.count(statement.source) == 1, f"{module} is not exported from its notebook as it stands"
+        target.write_text(text.replace(statement.source, m.source), encoding="utf-8")
+        done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / TESTS[module])], cwd=folder,
+                              env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True, timeout=600)
+    failed = re.search(r"^FAILED \S+::(\S+)|^ERROR \S+", done.stdout, re.M)
+    return f"{TESTS[module]}: {failed[0]}" if done.returncode else ""
+
+
 @dataclasses.dataclass
 class Result:
     module: str
@@ -505,6 +527,8 @@ def run(
             _judge(result, mine, statements, [i, *plan(statements, i)], {int(k): v for k, v in spent.items()}, space, package, jobs, limit)
         if statements[i].binds or not statements[i].checks:          # a check that leaves nothing behind ran above
             execute(statements[i].source, f"<cell {statements[i].cell}, statement {i}>", space)
+    for m in result.survivors if module in TESTS else ():
+        m.seen, m.reached = seen_by_tests(module, m, statements[m.statement]), True
     return result
 
 
