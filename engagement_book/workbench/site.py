@@ -288,7 +288,7 @@ def page(
     nb = executed(name)
     if nb is None:
         return unread_page(name)
-    module = module_of(nb)
+    module = "" if is_checks(name) else module_of(nb)
     nb.cells = below_the_checks([new for c in nb.cells for new in page_cells(c, module)])
     if not nb.cells or not re.match("# ", nb.cells[0].source):
         nb.cells.insert(0, _text(f"# {title_of(name)[0]}", "title"))
