@@ -129,7 +129,7 @@ def fold(
     cell.metadata |= {"tags": tags} if tags else {}
 
 # %% ../../nbs/00_workbench/22_copy.ipynb #tasks
-TASK = re.compile(r"^#+ Exercise", re.M)
+TASK = re.compile(r"^#+ Exercise\b", re.M)
 
 
 def tasks_beside_stubs(
