@@ -841,6 +841,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                          'engagement_book/workbench/check.py')},
             'engagement_book.workbench.citations': { 'engagement_book.workbench.citations._bibliography': ( '00_workbench/citations.html#_bibliography',
                                                                                                             'engagement_book/workbench/citations.py'),
+                                                     'engagement_book.workbench.citations._plugin': ( '00_workbench/citations.html#_plugin',
+                                                                                                      'engagement_book/workbench/citations.py'),
                                                      'engagement_book.workbench.citations._text': ( '00_workbench/citations.html#_text',
                                                                                                     'engagement_book/workbench/citations.py'),
                                                      'engagement_book.workbench.citations.author_year': ( '00_workbench/citations.html#author_year',

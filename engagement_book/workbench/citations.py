@@ -19,13 +19,22 @@ def _bibliography():
     return parse_file(str(house("nbs", "references.bib")), "bibtex").entries
 
 
+@functools.cache
+def _plugin(kind: str, name: str):
+    "Part of pybtex; made once, because it looks through all installed packages for it."
+    from pybtex.plugin import find_plugin
+
+    return find_plugin(kind, name)()
+
+
 def _text(latex: str) -> str:
     "Words of a field of the bibliography, without braces and commands."
     from pybtex.richtext import Text
 
-    return Text.from_latex(latex).render_as("text")
+    return Text.from_latex(latex).render(_plugin("pybtex.backends", "text"))
 
 
+@functools.cache
 def author_year(
     key: str,                    # of the bibliography
 ) -> tuple[str, str]:            # authors as they are cited, year; LookupError
@@ -68,10 +77,8 @@ def reference_list(
     keys: list[str],     # keys that were cited
 ) -> str:                # Markdown
     "The works that a notebook cites, by name."
-    from pybtex.plugin import find_plugin
-
     entries = [_bibliography()[k] for k in sorted(set(keys), key=author_year)]
-    style = find_plugin("pybtex.style.formatting", "plain")()
-    backend = find_plugin("pybtex.backends", "markdown")()
+    style = _plugin("pybtex.style.formatting", "plain")
+    backend = _plugin("pybtex.backends", "markdown")
     lines = [e.text.render(backend) for e in style.format_entries(entries)]
     return "## References\n\n" + "\n".join(f"- {line}" for line in lines)

@@ -71,11 +71,13 @@ def prepare(
         target = folder / f"{name}.ipynb"
         fresh = was.get("made_from") == made and name != "index"
         if fresh and target.exists() and was.get("state") != "blocked":
-            done[name] = {"new": "same", "renewed": "same"}.get(was["state"], was["state"])
+            state = was.get("state", "same")
+            done[name] = "same" if state in ("new", "renewed") else state
             continue
         nb = copy_of(name, all_)
         done[name] = state = deliver(nb, target, was.get("latest", ""))
-        latest = was.get("latest", "") if state in ("edited", "blocked") else text_of(nb)
+        given = state not in ("edited", "blocked")
+        latest = text_of(nb) if given else was.get("latest", "")
         known[name] = {"latest": latest, "made_from": made, "state": state}
         remember(folder, known)
         if state == "blocked" or state == "beside" and latest != was.get("latest"):
@@ -87,7 +89,7 @@ def _notice(name: str, target: Path, state: str) -> str:
     said = f"{name}: you edited it, so it stays; "
     if state == "beside":
         return said + f"the new version is beside it as {beside(target).name}"
-    return said + f"rename {beside(target).name}, which you edited too, to get the new one"
+    return f"{said}rename {beside(target).name}, which you edited too, to get the new one"
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #step
 @contextlib.contextmanager
@@ -131,9 +133,9 @@ def hindrance(
                 f"?token={s['token']}\n(end it there: File → Shut Down)")
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     if root and "--allow-root" not in options:
-        return ("JupyterLab does not run as root, since every cell could then change the "
-                "whole system.\nUse an ordinary account, or, in a container of your own: "
-                "make lab LAB=--allow-root")
+        return ("JupyterLab does not run as root, since every cell could then change "
+                "the whole system.\nUse an ordinary account, or, in a container of "
+                "your own: make lab LAB=--allow-root")
     if _taken(port):
         free = next((p for p in range(port + 1, port + 100) if not _taken(p)), port + 1)
         return (f"port {port} is taken by another program; choose another: "
@@ -177,7 +179,7 @@ def open_lab(
     options: str = "",       # further options of JupyterLab, as in a shell
     rest: bool = True,       # build the rest of the book behind it?
 ) -> int:                    # exit code
-    "What `make lab` does: bring `work/` up to date, open it, and build the rest behind."
+    "What `make lab` does: bring `work/` up to date, open it, build the rest behind."
     from engagement_book.workbench import behind, start
 
     folder, words = house("work"), shlex.split(options)

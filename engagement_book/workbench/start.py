@@ -163,8 +163,9 @@ def news(
         both = f"{_link(name, 'yours')} and {_link(name, 'the new version', '.new')}"
         more = ""
         if known.get(name, {}).get("state") == "blocked":
+            file = html.escape(beside(path).name)
             more = (" You edited the new version too, so a still newer one waits: "
-                    f"rename <code>{html.escape(beside(path).name)}</code> to receive it.")
+                    f"rename <code>{file}</code> to receive it.")
         out.append(f"You edited <b>{html.escape(name)}</b>, so it stays. "
                    f"A new version is beside it: {both}.{more}")
     return out
@@ -178,15 +179,15 @@ def building() -> str:       # HTML, or nothing
     names = list(chapters())
     ready = sum(product("executed", n).exists() for n in names)
     return (f"The book is being built behind JupyterLab: {ready} of {len(names)} "
-            f"notebooks are ready; running now: {html.escape(said['running'])}. You can "
-            "read and work meanwhile; results arrive in notebooks that are closed.")
+            f"notebooks are ready; running now: {html.escape(said['running'])}. "
+            "You can read and work meanwhile; results arrive in notebooks that are closed.")
 
 # %% ../../nbs/00_workbench/20_start.ipynb #page-code
 LANGUAGE = ('<button data-commandlinker-command="jupyterlab-translation:{}" '
             "data-commandlinker-args='{{}}'>{}</button>")
 MENUS = {"zh_CN": "中文菜单", "en": "English menus"}
 
-
+# %% ../../nbs/00_workbench/20_start.ipynb #next
 def _next(found: list[Lesson], said: dict[str, About]) -> str:
     x = next_lesson(found)
     if x is None:

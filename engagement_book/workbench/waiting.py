@@ -53,16 +53,18 @@ def _used(statement) -> set[str]:
     return {n.id for n in ast.walk(statement)
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
-
+# %% ../../nbs/00_workbench/23_waiting.ipynb #bound
 def _bound(statement) -> set[str]:
     "Names that a statement binds, or whose object it changes by `a[0] = …`."
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return {statement.name}
+    own = [c.target for n in ast.walk(statement) for c in getattr(n, "generators", [])]
+    local = {id(n) for target in own for n in ast.walk(target)}     # of comprehensions
     found = set()
     for n in ast.walk(statement):
         if isinstance(n, ast.alias):
             found.add((n.asname or n.name).split(".")[0])
-        if not isinstance(getattr(n, "ctx", None), ast.Store):
+        if not isinstance(getattr(n, "ctx", None), ast.Store) or id(n) in local:
             continue
         while isinstance(n, (ast.Subscript, ast.Attribute)):
             n = n.value
