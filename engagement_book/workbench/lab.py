@@ -89,7 +89,7 @@ def _notice(name: str, target: Path, state: str) -> str:
     said = f"{name}: you edited it, so it stays; "
     if state == "beside":
         return said + f"the new version is beside it as {beside(target).name}"
-    return f"{said}rename {beside(target).name}, which you edited too, to get the new one"
+    return f"{said}rename {beside(target).name}, which you edited too, for the new one"
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #step
 @contextlib.contextmanager
@@ -191,9 +191,10 @@ def open_lab(
     with step("bringing your copies up to date"):
         prepare(folder)
     os.environ[start.SITE] = f"http://localhost:{port}/static/"
-    with step("writing the start page"):
+    if not (folder / "start.ipynb").exists():
         start.write_start(folder)
     server = subprocess.Popen(command(port, words, folder))
+    start.write_start(folder)            # while JupyterLab loads
     signal.signal(signal.SIGINT, signal.SIG_IGN)         # JupyterLab asks first
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     builder = behind.start(folder) if rest else None

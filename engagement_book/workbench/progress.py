@@ -159,7 +159,7 @@ def next_lesson(found: list[Lesson]) -> Lesson | None:
     return next(iter(begun or open_), None)
 
 # %% ../../nbs/00_workbench/19_progress.ipynb #words-code
-SIGNS = {"right": "✓", "not yet": "✗", "open": "·"}
+SIGNS = {"right": "✓", "not yet": "✗", "open": "○"}
 
 
 def in_lines(found: list[Lesson]) -> list[str]:

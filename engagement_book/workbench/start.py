@@ -83,7 +83,11 @@ STYLE = """<style>
 .eb-start { max-width: 62rem; line-height: 1.5; }
 .eb-start table { width: 100%; text-align: left; margin: .3em 0 1.2em; }
 .eb-start td, .eb-start th { text-align: left !important; vertical-align: top; }
-.eb-start td { white-space: normal; }
+.eb-start td { white-space: normal; overflow-wrap: break-word; }
+.eb-start table { table-layout: fixed; }
+.eb-start th:nth-child(1) { width: 34%; } .eb-start th:nth-child(2) { width: 8%; }
+.eb-start th:nth-child(3), .eb-start th:nth-child(4) { width: 19%; }
+.eb-start th:nth-child(5) { width: 7%; }
 .eb-next { border: 2px solid #0072b2; border-radius: .5em; padding: .6em 1em; }
 .eb-next a { font-size: 1.3em; font-weight: 600; }
 .eb-news { border-left: 4px solid #e69f00; padding: .2em .9em; margin: .8em 0; }
@@ -180,7 +184,7 @@ def building() -> str:       # HTML, or nothing
     ready = sum(product("executed", n).exists() for n in names)
     return (f"The book is being built behind JupyterLab: {ready} of {len(names)} "
             f"notebooks are ready; running now: {html.escape(said['running'])}. "
-            "You can read and work meanwhile; results arrive in notebooks that are closed.")
+            "You can read and work meanwhile; results arrive in closed notebooks.")
 
 # %% ../../nbs/00_workbench/20_start.ipynb #page-code
 LANGUAGE = ('<button data-commandlinker-command="jupyterlab-translation:{}" '
