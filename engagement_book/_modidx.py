@@ -1245,6 +1245,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                               'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site.directives': ( '00_workbench/site.html#directives',
                                                                                                'engagement_book/workbench/site.py'),
+                                                'engagement_book.workbench.site.download': ( '00_workbench/site.html#download',
+                                                                                             'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site.drawn': ( '00_workbench/site.html#drawn',
                                                                                           'engagement_book/workbench/site.py'),
                                                 'engagement_book.workbench.site.executed': ( '00_workbench/site.html#executed',

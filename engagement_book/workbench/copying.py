@@ -253,8 +253,5 @@ def learner_copy(
             pending = None
     if cited:
         cells.append(_note(reference_list(cited), "references"))
-    if "/" in name and cells and cells[0].cell_type == "markdown":
-        up = "../" * name.count("/")
-        cells[0].source += f"\n\n[Start page (开始)]({up}start.ipynb)"
     nb.cells = cells
     return nb

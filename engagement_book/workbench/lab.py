@@ -56,7 +56,11 @@ def copy_of(
 ):                               # notebook
     "The learner's version of a chapter, with results if it has been executed."
     nb = executed(name) or nbformat.read(chapters()[name], 4)
-    return learner_copy(nb, name, names)
+    nb = learner_copy(nb, name, names)
+    if "/" in name and nb.cells and nb.cells[0].cell_type == "markdown":
+        up = "../" * name.count("/")
+        nb.cells[0].source += f"\n\n[Start page (开始)]({up}start.ipynb)"
+    return nb
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #1aee559f
 def prepare(
