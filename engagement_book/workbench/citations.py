@@ -56,6 +56,7 @@ _ROLE = re.compile(r"\{cite:(t|p)\}`([^`]+)`")
 def with_citations(
     text: str,           # Markdown of a cell
     cited: list,         # keys in order of first use; updated
+    file: str = "",      # the notebook with the list of references
 ) -> str:                # Markdown
     "Text with author and year in place of the roles; an unknown key stays as it is."
     def words(m):
@@ -65,10 +66,10 @@ def with_citations(
         except LookupError:
             return m[0]
         cited.extend(k for k in keys if k not in cited)
-        if m[1] == "t":
-            return "; ".join(f"[{who} ({year})](#References)" for who, year in found)
-        inside = "; ".join(f"[{who}, {year}](#References)" for who, year in found)
-        return f"({inside})"
+        pattern = "[{} ({})]({})" if m[1] == "t" else "[{}, {}]({})"
+        to = f"{file}#cell-id=references"
+        said = "; ".join(pattern.format(who, year, to) for who, year in found)
+        return said if m[1] == "t" else f"({said})"
 
     return _ROLE.sub(words, text)
 
