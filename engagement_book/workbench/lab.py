@@ -149,19 +149,14 @@ def hindrance(
 # %% ../../nbs/00_workbench/15_lab.ipynb #first
 def _run_first() -> None:
     "Run the start of the book and the first lesson, if they never were."
-    from engagement_book.workbench import build
+    from engagement_book.workbench import behind, build
     from engagement_book.workbench.progress import lessons
 
     first = [n for n in ("index", *lessons()[:1]) if n in chapters()
              and not product("executed", n).exists()]
-    if not first:
-        return
-    print("the first lesson is run now, about a minute; the rest is built behind it")
-    try:
-        with build._Progress():
-            build.run_chapters(first, workers=1)
-    except build.BookError as e:
-        print(e)
+    if first:
+        print("the first lesson is run now, about a minute; the rest follows behind it")
+        behind.run_part(first, build._Progress())
 
 
 def command(
@@ -178,6 +173,14 @@ def command(
             f"--ServerApp.extra_static_paths={house('_build', 'site')}", *options]
 
 # %% ../../nbs/00_workbench/15_lab.ipynb #open-lab
+def _end(server: subprocess.Popen, patience: float = 10) -> None:
+    "Ask JupyterLab to end; one that does not, since a kernel hangs, is ended."
+    server.terminate()
+    late = threading.Timer(patience, server.kill)
+    late.daemon = True
+    late.start()
+
+
 def open_lab(
     port: int = 8888,
     options: str = "",       # further options of JupyterLab, as in a shell
@@ -200,7 +203,7 @@ def open_lab(
     server = subprocess.Popen(command(port, words, folder))
     start.write_start(folder)            # while JupyterLab loads
     signal.signal(signal.SIGINT, signal.SIG_IGN)         # JupyterLab asks first
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    signal.signal(signal.SIGTERM, lambda *_: _end(server))
     builder = behind.start(folder) if rest else None
     code = server.wait()
     if builder:
