@@ -197,6 +197,7 @@ def open_lab(
     _run_first()
     with step("bringing your copies up to date"):
         prepare(folder)
+    builder = behind.start(folder) if rest else None
     os.environ[start.SITE] = f"http://localhost:{port}/static/"
     if not (folder / "start.ipynb").exists():
         start.write_start(folder)
@@ -204,7 +205,6 @@ def open_lab(
     start.write_start(folder)            # while JupyterLab loads
     signal.signal(signal.SIGINT, signal.SIG_IGN)         # JupyterLab asks first
     signal.signal(signal.SIGTERM, lambda *_: _end(server))
-    builder = behind.start(folder) if rest else None
     code = server.wait()
     if builder:
         builder.terminate()

@@ -178,13 +178,14 @@ def news(
 def building() -> str:       # HTML, or nothing
     "What the process behind JupyterLab is doing."
     said = behind.status()
-    if not said:
-        return ""
     names = list(chapters())
     ready = sum(product("executed", n).exists() for n in names)
+    if not said or said["running"] == behind.CHECKING and ready == len(names):
+        return ""
     return (f"The book is being built behind JupyterLab: {ready} of {len(names)} "
-            f"notebooks are ready; running now: {html.escape(said['running'])}. "
-            "You can read and work meanwhile; results arrive in closed notebooks.")
+            f"notebooks are ready; now: {html.escape(said['running'])}. You can read and "
+            "work meanwhile; results arrive in closed notebooks. Run this cell to see "
+            "it go on.")
 
 # %% ../../nbs/00_workbench/20_start.ipynb #page-code
 LANGUAGE = ('<button data-commandlinker-command="jupyterlab-translation:{}" '
