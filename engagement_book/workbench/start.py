@@ -85,9 +85,10 @@ STYLE = """<style>
 .eb-start td, .eb-start th { text-align: left !important; vertical-align: top; }
 .eb-start td { white-space: normal; overflow-wrap: break-word; }
 .eb-start table { table-layout: fixed; }
-.eb-start th:nth-child(1) { width: 34%; } .eb-start th:nth-child(2) { width: 8%; }
+.eb-start th:nth-child(1) { width: 33%; } .eb-start th:nth-child(2) { width: 8%; }
 .eb-start th:nth-child(3), .eb-start th:nth-child(4) { width: 19%; }
 .eb-start th:nth-child(5) { width: 7%; }
+.eb-start th:nth-child(6) { width: 13%; }
 .eb-next { border: 2px solid #0072b2; border-radius: .5em; padding: .6em 1em; }
 .eb-next a { font-size: 1.3em; font-weight: 600; }
 .eb-news { border-left: 4px solid #e69f00; padding: .2em .9em; margin: .8em 0; }
@@ -183,9 +184,9 @@ def building() -> str:       # HTML, or nothing
     if not said or said["running"] == behind.CHECKING and ready == len(names):
         return ""
     return (f"The book is being built behind JupyterLab: {ready} of {len(names)} "
-            f"notebooks are ready; now: {html.escape(said['running'])}. You can read and "
-            "work meanwhile; results arrive in closed notebooks. Run this cell to see "
-            "it go on.")
+            f"notebooks are ready; now: {html.escape(said['running'])}. You can read "
+            "and work meanwhile; results arrive in closed notebooks. Run this cell to "
+            "see it go on.")
 
 # %% ../../nbs/00_workbench/20_start.ipynb #page-code
 LANGUAGE = ('<button data-commandlinker-command="jupyterlab-translation:{}" '
