@@ -96,7 +96,7 @@ STYLE = """<style>
 .eb-right { color: #009e73; } .eb-wrong { color: #d55e00; }
 </style>"""
 
-
+# %% ../../nbs/00_workbench/20_start.ipynb #links
 def _link(name: str, words: str, suffix: str = "") -> str:
     return f'<a href="{html.escape(name)}{suffix}.ipynb">{html.escape(words)}</a>'
 
