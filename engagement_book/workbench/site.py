@@ -843,7 +843,7 @@ def _results(names: list[str]) -> dict[str, list[dict]]:
     "Cards of the chapters that were executed."
     return {n: shown for n, shown in all_cards().items() if n in names and executed(n)}
 
-# %% ../../nbs/00_workbench/14_site.ipynb #build
+# %% ../../nbs/00_workbench/14_site.ipynb #download
 def download(
     name: str,               # chapter
     names: list[str],        # chapters of the site
@@ -854,7 +854,7 @@ def download(
     nb = executed(name) or nbformat.read(chapters()[name], 4)
     return nbformat.writes(learner_copy(nb, name, names)) + "\n"
 
-
+# %% ../../nbs/00_workbench/14_site.ipynb #build
 def build(
     names: list[str] | None = None,  # chapters or parts, by default $EB_CHAPTERS, or all
 ) -> None:
