@@ -1,5 +1,5 @@
-# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
-.PHONY: book lab test site bench shake mutate new export lock lint clean
+# make book · make lab · make progress · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
+.PHONY: book lab progress test site bench shake mutate new export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -16,10 +16,12 @@ NOTEBOOKS := $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*
 book: .venv/.exported
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)', '$(CHAPTERS)'))"
 
+# PORT=8890 for another port, LAB='…' for options of JupyterLab, REST=no to leave the rest of the book unbuilt
 lab: .venv/.exported
-	@test -d _build/executed || $(MAKE) --no-print-directory book || test -d _build/executed   # red results do not lock the door
-	@$(BIN)/python -c "from engagement_book.workbench.lab import prepare; prepare()"
-	$(BIN)/jupyter lab --notebook-dir=work --LabApp.default_url=/lab/tree/index.ipynb --LabApp.extension_manager=readonly --LabServerApp.app_settings_dir=$(CURDIR)/nbs/_lab --port=$(PORT) $(LAB)
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.lab import open_lab; sys.exit(open_lab(int(sys.argv[1]), sys.argv[2], sys.argv[3] != 'no'))" '$(PORT)' '$(LAB)' '$(REST)'
+
+progress: .venv/.exported
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.start import make_progress; sys.exit(make_progress())"
 
 test: .venv/.exported
 	$(BIN)/pytest
@@ -41,7 +43,7 @@ mutate: .venv/.exported
 	$(BIN)/python tests/mutate.py $(MODULE) -n $(N) --seed $(SEED) --jobs $(JOBS)
 
 new: .venv/.installed
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.lab import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.template import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
 
 export: .venv/.exported
 

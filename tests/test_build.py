@@ -242,6 +242,6 @@ def test_the_learners_copy_survives_an_update(small_book):
         edit(small_book, name, lambda nb: nb.cells[0].update(source="# New\n\n> Version."))
     executed(small_book)
     done, said = prepare()
-    assert done == {"index": "same", "01_tiny/01_one": "kept", "01_tiny/02_two": "same", "01_tiny/03_three": "renewed"}
+    assert done == {"index": "same", "01_tiny/01_one": "beside", "01_tiny/02_two": "same", "01_tiny/03_three": "renewed"}
     assert "you edited it, so it stays" in said and nbformat.read(mine, 4).cells[-1].source == "my own note"
     assert nbformat.read(mine.with_name("01_one.new.ipynb"), 4).cells[0].source.startswith("# New")
