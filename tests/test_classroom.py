@@ -178,7 +178,7 @@ def the_class(books, canary: Path, held: set) -> dict:
         "王/shuffled twice.ipynb": (own(change=shuffled), {}),
         "王/helper.ipynb": (own(share="def share(a, b):\n    return a / total(a, b)", change=own_cell("%time total = lambda a, b: a + b")), {}),
         "王/nothing.ipynb": (own(share="def share(a, b):\n    a / (a + b)", top="def top(s, k)\n    pass", tally="def tally(w):\n    return words"),
-            {"share": ("not yet", "", ""), "top": ("error", "", "SyntaxError"), "tally": ("not yet", "", "NameError: name 'words' is not defined in the line: return words")}),
+            {"share": ("not yet", "", ""), "top": ("error", "", "SyntaxError"), "tally": ("not yet", "", "NameError: name 'words' is not defined, in the line: return words")}),
         "mutates.ipynb": (own(top="def top(s, k):\n    s.sort()\n    return s[::-1][:k]"), {"top": ("not yet", "scores", "")}),
         **({"behind its back.ipynb": (own(share=LIBC + f"libc.kill(-1, 9)\nlibc.open(b'{canary}', 65, 511)\nos.remove = None\nlibc.unlink(b'{books['three']}')\n" + SHARE), {}),
             "children.ipynb": (own(share=children + SHARE), {}),
