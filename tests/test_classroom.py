@@ -251,13 +251,16 @@ def test_a_class_takes_about_a_second_each(graded):
     assert took < 5 * len(expected)
 
 
-def test_the_table_that_was_there_is_kept(tmp_path):
+def test_a_table_with_remarks_is_kept(tmp_path):
     row = dict.fromkeys(grade.COLUMNS, "x")
-    grade.write_table([row], out := tmp_path / "grades.csv")
-    out.write_text(out.read_text() + "my remark")
+    out = tmp_path / "grades.csv"
+    for remark in ("", "", "my remark", "my second", ""):
+        grade.write_table([row], out)
+        out.write_text(out.read_text() + remark)
     grade.write_table([row], out)
-    assert "my remark" in (tmp_path / "grades.before.csv").read_text() and "my remark" not in out.read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["grades.before.csv", "grades.csv"]
+    kept = {p.name: p.read_text().rpartition("\n")[2] for p in tmp_path.glob("*.csv")}
+    assert kept == {"grades.csv": "", "grades.before.csv": "my remark", "grades.before1.csv": "my second"}
+    assert grade._handed_in(tmp_path, out) == []
 
 
 def test_a_lesson_that_cannot_be_prepared_says_so(books, tmp_path):

@@ -6,8 +6,9 @@
 __all__ = ['STATES', 'GRADED', 'COLUMNS', 'PRELOAD', 'also_needed', 'Judge', 'serve', 'grade', 'plain_field', 'write_table',
            'summary', 'make_grade']
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #fe0bda39
+# %% ../../nbs/00_workbench/29_grade.ipynb #13649f77
 import csv
+import hashlib
 import importlib
 import io
 import multiprocessing
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import count
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -311,11 +313,12 @@ def _graded(jobs: dict, folders: dict, known: dict, limits: Limits, workers: int
         server.wait()
         shutil.rmtree(there, ignore_errors=True)
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #47923a2b
+# %% ../../nbs/00_workbench/29_grade.ipynb #61478d0e
 def _handed_in(folder: Path, out: Path) -> list[Path]:
     "Files of a folder, but for hidden ones and our own tables."
-    own = {out.resolve(), _before(out).resolve()}
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.resolve() not in own
+    ours = re.compile(rf"{re.escape(out.stem)}(\.before\d*)?{re.escape(out.suffix)}")
+    return sorted(p for p in folder.rglob("*") if p.is_file()
+                  and not (p.parent.resolve() == out.parent.resolve() and ours.fullmatch(p.name))
                   and not any(x.startswith(".") for x in p.relative_to(folder).parts))
 
 
@@ -373,7 +376,7 @@ def grade(
     write_table(rows, out)
     return rows
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #0985be97
+# %% ../../nbs/00_workbench/29_grade.ipynb #7321edb6
 def plain_field(value) -> str:       # text of a field
     "A field that no spreadsheet computes, in one line."
     text = re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", str(value))[:300]
@@ -381,8 +384,17 @@ def plain_field(value) -> str:       # text of a field
     return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
-def _before(out: Path) -> Path:
-    return out.with_name(f"{out.stem}.before{out.suffix}")
+def _mark(out: Path) -> Path:
+    "Where the fingerprint of the table lies, as it was written."
+    return out.with_name(f".{out.name}.sha256")
+
+
+def _set_aside(out: Path) -> None:
+    "Keep a table that somebody has written into, under the next free name."
+    now = hashlib.sha256(out.read_bytes()).hexdigest() if out.exists() else ""
+    if now and not (_mark(out).exists() and _mark(out).read_text() == now):
+        names = (out.with_name(f"{out.stem}.before{n or ''}{out.suffix}") for n in count())
+        out.rename(next(p for p in names if not p.exists()))
 
 
 def write_table(
@@ -398,9 +410,9 @@ def write_table(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}")
     part.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
-    if out.exists() and out.read_bytes() != part.read_bytes():
-        out.replace(_before(out))
+    _set_aside(out)
     part.replace(out)
+    _mark(out).write_text(hashlib.sha256(out.read_bytes()).hexdigest())
 
 # %% ../../nbs/00_workbench/29_grade.ipynb #7e4ce3f9
 def summary(
