@@ -256,9 +256,9 @@ def test_a_table_with_remarks_is_kept(tmp_path):
     out = tmp_path / "grades.csv"
     for remark in ("", "", "my remark", "my second", ""):
         grade.write_table([row], out)
-        out.write_text(out.read_text() + remark)
+        out.write_bytes(out.read_bytes() + remark.encode())
     grade.write_table([row], out)
-    kept = {p.name: p.read_text().rpartition("\n")[2] for p in tmp_path.glob("*.csv")}
+    kept = {p.name: p.read_bytes().rpartition(b"\n")[2].decode() for p in tmp_path.glob("*.csv")}
     assert kept == {"grades.csv": "", "grades.before.csv": "my remark", "grades.before1.csv": "my second"}
     assert grade._handed_in(tmp_path, out) == []
 
