@@ -177,6 +177,7 @@ def the_class(books, canary: Path, held: set) -> dict:
         "leaves in answer.ipynb": (own(top="import os\ndef top(s, k):\n    os._exit(3)"), {"top": ("not yet", "", "ended by itself (exit code 3)")}),
         "kills.ipynb": (own(share="import os\nos.kill(os.getppid(), 9)\n"), {"share": ("error", "", "may not call os.kill")}),
         "memory.ipynb": (own(tally="def tally(w):\n    x = []\n    while True: x.append(bytearray(10**8))"), {"tally": ("not yet", "", "MemoryError")}),
+        "laughs.ipynb": (own(top="def top(s, k):\n    x = [1]\n    for _ in range(30): x = [x] * 10\n    return x"), {"top": ("not yet", "", "too many parts")}),
         "forks.ipynb": (own(share="import os\nwhile True: os.fork()"), {"share": ("error", "", "may not call os.fork")}),
         "writes.ipynb": (own(share=f"open({str(canary)!r}, 'w').write('x')\n"), {"share": ("error", "", "its own folder only")}),
         "network.ipynb": (own(share="import socket\ndef share(a, b):\n    socket.create_connection(('192.0.2.1', 80))"), {"share": ("not yet", "", "tried to reach")}),

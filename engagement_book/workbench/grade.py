@@ -6,7 +6,7 @@
 __all__ = ['STATES', 'GRADED', 'COLUMNS', 'PRELOAD', 'also_needed', 'Judge', 'serve', 'grade', 'plain_field', 'write_table',
            'summary', 'make_grade']
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #13649f77
+# %% ../../nbs/00_workbench/29_grade.ipynb #66778e1d
 import csv
 import hashlib
 import importlib
@@ -49,6 +49,7 @@ from engagement_book.workbench.confined import (
     Learner,
     Limits,
     die_with_parent,
+    limit_memory,
     walls,
 )
 from .offline import block_network
@@ -177,7 +178,7 @@ def _not_passed(self: Judge, card: dict, text: str) -> tuple[str, str, str]:
         problem = f"{problem} ({self.learner.told()})"
     return "not yet", mistake, problem
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #fd0ec6bf
+# %% ../../nbs/00_workbench/29_grade.ipynb #669402df
 def _prepare(shell, lesson: Lesson) -> str:      # what went wrong, "" if nothing did
     "Run what the exercises of a lesson need."
     for source in [*lesson.setup, "\n".join(prepared_by(lesson))]:
@@ -192,6 +193,7 @@ def _judge(conn, lesson: Lesson, cells: list[Cell], folder: str, limits: Limits)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
+    limit_memory(4 * limits.memory)
     judge = Judge(_shell(), lesson, restored(cells, lesson), folder, limits)
     for row in judge.rows():
         conn.send(row)
@@ -203,7 +205,7 @@ def _rest(lesson: Lesson, rows: list[dict], why: str) -> list[dict]:
     return [{"exercise": e.name, "state": "error", "mistake": "", "problem": why, "seconds": 0}
             for e in lesson.exercises if e.name not in done]
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #8ff19971
+# %% ../../nbs/00_workbench/29_grade.ipynb #2cfdf856
 class _Judged:
     "A submission that is being graded."
 
@@ -215,7 +217,7 @@ class _Judged:
         self.process = context.Process(target=_judge, args=given)
         self.process.start()
         theirs.close()
-        self.until = time.monotonic() + 3 * limits.notebook + 30
+        self.until = time.monotonic() + 2 * limits.notebook + 60
 
     def going_on(self) -> bool:
         "Take what there is; False once the last row has come, or should have."
@@ -432,7 +434,7 @@ def summary(
                                for i, (t, w) in enumerate(zip(row, wide))).rstrip()
                      for row in [heads, *lines])
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #0c5b8df0
+# %% ../../nbs/00_workbench/29_grade.ipynb #7eb8c36b
 def _tell(rows: list[dict], folder: Path, out: Path, seconds: float) -> None:
     files = len({r["file"] for r in rows})
     print(f"\n{summary(rows)}\n")
@@ -467,7 +469,11 @@ def make_grade(
     if missing:
         print(f"this system has no wall around {', '.join(sorted(missing))}; "
               "see 28_confined for what that means")
-    with tqdm(total=len(_handed_in(place, out)), unit="file", leave=False) as bar:
-        rows = grade(place, wanted, out, progress=lambda _: bar.update())
+    try:
+        with tqdm(total=len(_handed_in(place, out)), unit="file", leave=False) as bar:
+            rows = grade(place, wanted, out, progress=lambda _: bar.update())
+    except OSError as e:
+        print(f"make grade: {e}", file=sys.stderr)
+        return 2
     _tell(rows, place, out, time.monotonic() - start)
     return 0
