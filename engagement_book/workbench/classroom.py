@@ -7,7 +7,7 @@ __all__ = ['LARGEST', 'lessons', 'Exercise', 'python_of', 'statements_of', 'exer
            'needed', 'prepared_by', 'Cell', 'read_cells', 'lesson_of', 'restored', 'is_open', 'class_copy', 'hand_out',
            'make_copies']
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #e34c16f6
+# %% ../../nbs/00_workbench/21_classroom.ipynb #ea15e8a0
 import ast
 import builtins
 import copy
@@ -30,7 +30,8 @@ from .site import directives, executed, folded, stub
 def lessons() -> dict[str, Path]:        # name → notebook
     "Chapters for learners: neither workbench nor start page nor notebooks of checks."
     return {n: p for n, p in chapters().items()
-            if not n.startswith("00_") and n != "index" and "checks" not in n.split("/")}
+            if not n.startswith("00_") and n != "index"
+            and "checks" not in n.split("/")}
 
 # %% ../../nbs/00_workbench/21_classroom.ipynb #924c7474
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def python_of(
     "Code of a cell as plain Python."
     return "\n".join(x for x in source.split("\n") if not re.match(r"\s*[%!]", x))
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #45a67ec7
+# %% ../../nbs/00_workbench/21_classroom.ipynb #4d8a2217
 def statements_of(
     source: str,             # code of a cell
 ) -> list[ast.stmt]:         # its statements; none if it cannot be parsed
@@ -78,7 +79,7 @@ def _checks(statement: ast.stmt, names) -> bool:
         return False
     call = statement.value
     words = _dotted(call.func)
-    if not words or not (words[-1] == "grade" or any("check" in w.lower() for w in words)):
+    if not words or words[-1] != "grade" and "check" not in ".".join(words).lower():
         return False
     given = [n.id for a in [*call.args, *call.keywords] for n in ast.walk(a)
              if isinstance(n, ast.Name)]
@@ -93,7 +94,7 @@ def _check_of(source: str, names) -> str:
     kept = [s for s in body if _checks(s, names) or not isinstance(s, ast.Expr)]
     return "\n".join(map(ast.unparse, kept))
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #596c45ea
+# %% ../../nbs/00_workbench/21_classroom.ipynb #df89b958
 def _task_of(cells: list, at: int) -> tuple[str, ...]:
     "Cells above an exercise, up to its heading."
     ids = []
@@ -117,9 +118,9 @@ def exercises(
         handed_out, solution = stub(c.source)
         if solution:
             names = tuple(sorted(names_in(solution).binds))
-            first = next((s.name for s in statements_of(solution) if hasattr(s, "name")), "")
-            found.append(Exercise(first or names[0], names, c.id, _task_of(nb.cells, at),
-                                  handed_out, solution))
+            defined = [s.name for s in statements_of(solution) if hasattr(s, "name")]
+            found.append(Exercise((defined or names)[0], names, c.id,
+                                  _task_of(nb.cells, at), handed_out, solution))
         elif found and (check := _check_of(c.source, found[-1].names)):
             old = found.pop()
             found.append(Exercise(old.name, old.names, old.cell, old.task, old.stub,
@@ -160,7 +161,7 @@ def _touched(tree) -> set[str]:
                 found.add(_base(node.value))
     return found - {""}
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #493727d3
+# %% ../../nbs/00_workbench/21_classroom.ipynb #63b8d6ca
 def _settled(tree) -> set[str]:
     "Names that a module binds in any case: not in a branch, not from themselves."
     found = set()
@@ -178,8 +179,8 @@ def _settled(tree) -> set[str]:
 
 def _patched(statement) -> str:
     "The class that a function under @patch becomes a method of."
-    decorators = getattr(statement, "decorator_list", [])
-    if isinstance(statement, ast.FunctionDef) and any(_base(d) == "patch" for d in decorators):
+    decorators = [_base(d) for d in getattr(statement, "decorator_list", [])]
+    if isinstance(statement, ast.FunctionDef) and "patch" in decorators:
         first = (statement.args.posonlyargs + statement.args.args)[:1]
         return _base(first[0].annotation) if first else ""
     return ""
@@ -212,7 +213,7 @@ def names_in(
     return Names(*map(frozenset, (binds - gone, _settled(tree), _touched(tree),
                                   loads - set(dir(builtins)), patches, modules)))
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #a1d76ec9
+# %% ../../nbs/00_workbench/21_classroom.ipynb #c1c3c4e7
 @dataclass
 class Lesson:
     "What grading knows of a lesson."
@@ -234,7 +235,7 @@ def _forget_modules(lesson: Lesson) -> None:
     lesson.statements = [(s, replace(n, touches=n.touches - modules))
                          for s, n in lesson.statements]
 
-
+# %% ../../nbs/00_workbench/21_classroom.ipynb #faf3edfe
 def lesson(
     name: str,       # chapter
     path: Path,      # its notebook
@@ -258,13 +259,13 @@ def lesson(
     _forget_modules(found)
     return found
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #09bd2fee
+# %% ../../nbs/00_workbench/21_classroom.ipynb #1e18f35d
 def _binders(name: str, at: int, statements: list) -> list[int]:
     "Statements that make a name what it is in statement `at`."
     hits = [i for i, (_, n) in enumerate(statements) if name in n.binds | n.touches]
     picked = [i for i, (_, n) in enumerate(statements) if name in n.patches]
     earlier = [i for i in hits if i < at]
-    late = r"@|def |class |.*\blambda\b"       # a function may call one that comes below it
+    late = r"@|def |class |.*\blambda\b"       # a function may call one from below
     if not earlier and at < len(statements) and re.match(late, statements[at][0], re.S):
         earlier = hits
     for i in reversed(earlier):
@@ -292,7 +293,7 @@ def needed(
             todo += [(n, i) for n in lesson.statements[i][1].loads]
     return [lesson.statements[i][0] for i in sorted(picked)]
 
-
+# %% ../../nbs/00_workbench/21_classroom.ipynb #5b06159c
 def prepared_by(
     lesson: Lesson,
 ) -> list[str]:          # code to run before any answer, without the set-up cells
@@ -303,7 +304,7 @@ def prepared_by(
                           for t in (e.check, e.solution)))
     return needed(names - own, lesson, have)
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #223a0c6c
+# %% ../../nbs/00_workbench/21_classroom.ipynb #8faad235
 LARGEST = 50_000_000     # bytes of a notebook that is still read
 
 
@@ -331,14 +332,14 @@ def read_cells(
     if not isinstance(nb, dict) or not isinstance(nb.get("nbformat"), int):
         raise ValueError("JSON, but no notebook")
     if nb["nbformat"] != 4 or not isinstance(nb.get("cells"), list):
-        raise ValueError(f"written in notebook format {nb['nbformat']}, not 4: open it in "
-                         "JupyterLab and save it")
+        raise ValueError(f"written in notebook format {nb['nbformat']}, not 4: open it "
+                         "in JupyterLab and save it")
     cells = [c for c in nb["cells"] if isinstance(c, dict)]
     ids = [c["id"] if isinstance(c.get("id"), str) else "" for c in cells]
     return ids, [Cell(i, _source(c)) for i, c in zip(ids, cells)
                  if c.get("cell_type") == "code"]
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #c93ca7aa
+# %% ../../nbs/00_workbench/21_classroom.ipynb #9eb4df9f
 def _source(cell: dict) -> str:
     source = cell.get("source", "")
     if isinstance(source, list):
@@ -350,7 +351,7 @@ def lesson_of(
     ids: list[str],                  # cells of a submission
     known: dict[str, Lesson],        # all lessons
 ) -> str:                            # name of the lesson
-    "The lesson that a submission shares most cells with; LookupError if none can be told."
+    "The lesson that shares most cells with it; LookupError if none can be told."
     shared = {n: len(k.ids & set(ids)) for n, k in known.items()}
     most = max(shared.values(), default=0)
     first = [n for n, k in shared.items() if k == most]
@@ -361,7 +362,7 @@ def lesson_of(
         raise LookupError("its cells are of no lesson: their ids are not the book's")
     return first[0]
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #887290a7
+# %% ../../nbs/00_workbench/21_classroom.ipynb #33538003
 def restored(
     cells: list[Cell],   # code cells of a submission
     lesson: Lesson,      # the lesson it belongs to
@@ -390,9 +391,10 @@ def is_open(
 ) -> bool:               # as it was handed out, or emptied
     "Has nobody written anything in it?"
     plain = lambda text: re.sub(r"(?m)#.*$|\s+", "", text)
-    return plain(source) in ("", plain(exercise.stub), plain('raise NotImplementedError("your turn")'))
+    bare = 'raise NotImplementedError("your turn")'
+    return plain(source) in ("", plain(exercise.stub), plain(bare))
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #33706400
+# %% ../../nbs/00_workbench/21_classroom.ipynb #da642440
 _FOLD = folded("").split("\n")[0]
 
 
@@ -411,8 +413,9 @@ def class_copy(
     sealed |= {c.id for c in nb.cells if c.cell_type == "code" and _is_setup(c)}
     answers = {e.cell: e for e in found}
     new = learner_copy(copy.deepcopy(nb))
+    secret = [_FOLD, *(e.solution for e in found)]
     new.cells = [c for c in new.cells if c.id in was or c.cell_type != "markdown"
-                 or _FOLD not in c.source and not any(e.solution in c.source for e in found)]
+                 or not any(text in c.source for text in secret)]
     checked = {i for e in found for i in e.checked_in}
     for c in new.cells:
         if c.id in answers:
@@ -426,12 +429,12 @@ def class_copy(
             _sealed(c, editable=c.id in answers)
     return new
 
-# %% ../../nbs/00_workbench/21_classroom.ipynb #84b4eb16
+# %% ../../nbs/00_workbench/21_classroom.ipynb #ace9e3b4
 def _untouched(path: Path) -> bool:
     try:
         nb = nbformat.read(path, 4)
         return nb.metadata.get("engagement_book", {}).get("text") == text_of(nb)
-    except (ValueError, KeyError, AttributeError, OSError, nbformat.reader.NotJSONError):
+    except (ValueError, KeyError, AttributeError, OSError):
         return False
 
 

@@ -57,7 +57,7 @@ _CALLED = {(f.__module__, f.__qualname__): f for f in (
     _tensor, _foreign, np.ndarray, np.dtype, complex, range, slice, *_PLAIN,
     np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0])}
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #2071d3f2
+# %% ../../nbs/00_workbench/28_confined.ipynb #28bf6677
 class _Writer(pickle.Pickler):
     def reducer_override(self, obj):
         kind = type(obj)
@@ -81,7 +81,7 @@ def _written(value) -> bytes:
     _Writer(out, 4).dump(value)
     return out.getvalue()
 
-
+# %% ../../nbs/00_workbench/28_confined.ipynb #411b5242
 class _Reader(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in _CALLED:
@@ -89,11 +89,11 @@ class _Reader(pickle.Unpickler):
         return _CALLED[module, name]
 
 
-PARTS = 5_000_000        # of an answer; a list may hold itself ten times, and that again
+PARTS = 5_000_000        # of an answer; a list may hold another one ten times
 
 
 def _read(data: bytes):
-    "What was written; UnpicklingError if it is no plain data, or would fill the memory."
+    "What was written; UnpicklingError if it is no plain data or has too many parts."
     value = _Reader(io.BytesIO(data)).load()
     todo, parts = [value], 0
     while todo:
@@ -107,7 +107,7 @@ def _read(data: bytes):
             todo += one.values() if isinstance(one, dict) else one
     return value
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #470626dc
+# %% ../../nbs/00_workbench/28_confined.ipynb #3e26d360
 @functools.cache
 def _libc():
     return ctypes.CDLL(None, use_errno=True)
@@ -130,14 +130,15 @@ def _own_files(folder: str) -> bool:
     rules = struct.pack("=QQQ", writing, 3, 3)      # files; TCP; sockets and signals
     rules = rules[:8 if abi < 4 else 16 if abi < 6 else 24]
     ruleset = call(444, rules, len(rules), 0)
-    for path, allowed in ((folder, writing), (os.devnull, writing & (1 << 1 | 1 << 14))):
+    to_file = writing & (1 << 1 | 1 << 14)
+    for path, allowed in ((folder, writing), (os.devnull, to_file)):
         at = os.open(path, os.O_PATH)
         call(445, ruleset, 1, struct.pack("=Qi", allowed, at), 0)
         os.close(at)
     _libc().prctl(38, 1, 0, 0, 0)                   # no new privileges
     return call(446, ruleset, 0) == 0
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #13b04758
+# %% ../../nbs/00_workbench/28_confined.ipynb #0a3ac79d
 def limit_memory(
     more: int,               # bytes beside what the process holds
     for_good: bool = False,  # whether it may not be raised again
@@ -150,8 +151,9 @@ def limit_memory(
             held = next(int(x.split()[1]) << 10 for x in f if x.startswith("VmData"))
     except (OSError, StopIteration):
         return False
-    hardest = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    soft = held + more if hardest == resource.RLIM_INFINITY else min(held + more, hardest)
+    soft, hardest = held + more, resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if hardest != resource.RLIM_INFINITY:
+        soft = min(soft, hardest)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, soft if for_good else hardest))
     return True
 
@@ -169,9 +171,9 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         _libc().prctl(1, signal.SIGKILL, 0, 0, 0)
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #1aeef89d
-_STARTS = {"os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec", "os.system",
-           "subprocess.Popen", "os.kill", "os.killpg"}
+# %% ../../nbs/00_workbench/28_confined.ipynb #f18169e6
+_STARTS = {"os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec",
+           "os.system", "subprocess.Popen", "os.kill", "os.killpg"}
 _CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link",
             "os.symlink", "os.chmod", "os.chown", "os.utime", "shutil.rmtree"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -260,7 +262,7 @@ def _parameters(f) -> list[tuple[str, int]]:
     except (TypeError, ValueError):
         return []
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #90681a34
+# %% ../../nbs/00_workbench/28_confined.ipynb #1d0a0414
 def _dice() -> tuple:
     "Where the global generators of this process stand."
     torch = sys.modules.get("torch")
@@ -269,7 +271,7 @@ def _dice() -> tuple:
 
 
 def _throw_like(state: tuple) -> None:
-    "Put the global generators where those of the judge stand: its check may have set them."
+    "Put the global generators where the judge's stand: its check may have set them."
     random.setstate(state[0])
     np.random.set_state(state[1])    # noqa: NPY002
     if state[2] is not None:
@@ -277,7 +279,7 @@ def _throw_like(state: tuple) -> None:
 
         torch.random.set_rng_state(torch.from_numpy(state[2]))
 
-
+# %% ../../nbs/00_workbench/28_confined.ipynb #2debafbd
 def _answered(shell, what: str, *asked):
     "Do what the judge asks for."
     if what == "cell":
@@ -334,22 +336,23 @@ INTERRUPTED = "the check did not wait any longer"
 class Ended(BaseException):
     "The learner's process was ended or ended by itself; the message says why."
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #1704ca88
+# %% ../../nbs/00_workbench/28_confined.ipynb #9fffbb33
 class Learner:
     "A learner's process: cells and calls go in, plain data comes out."
 
     def __init__(self,
-        shell,                       # InteractiveShell with what the lesson has prepared
+        shell,                       # IPython's, with what the lesson has prepared
         folder: str,                 # the process's own, empty
         limits: Limits = Limits(),   # what it may use up
         hidden: list[str] = (),      # names it has to define itself
     ):
-        self.shell, self.folder, self.limits, self.hidden = shell, folder, limits, hidden
+        self.shell, self.folder = shell, folder
+        self.limits, self.hidden = limits, hidden
         self.cells, self.pid = [], None
         self.of_notebook = limits.notebook        # seconds that are left
         self.allow()
         if sys.platform == "linux":
-            _libc().prctl(36, 1, 0, 0, 0)     # children that were left behind become ours
+            _libc().prctl(36, 1, 0, 0, 0)     # children left behind become ours
 
     def allow(self) -> None:
         "Begin something that gets the time of a cell."
@@ -399,7 +402,7 @@ def end(self: Learner, why: str) -> None:
     how = f"signal {256 - code}" if code and code > 128 else f"exit code {code}"
     self.pid, self.ended = None, why.replace("{code}", how)
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #3e7ecb13
+# %% ../../nbs/00_workbench/28_confined.ipynb #65ea226e
 @patch
 def _wait(self: Learner) -> None:
     "Wait for an answer; Ended if none comes or too many processes are started."
@@ -417,12 +420,13 @@ def _wait(self: Learner) -> None:
         self.of_cell -= time.monotonic() - start
         self.of_notebook -= time.monotonic() - start
 
-
+# %% ../../nbs/00_workbench/28_confined.ipynb #9386d277
 @patch
 def ask(self: Learner, *request):
     "Send a request and return the answer; Ended if the process does not survive it."
     if self.ended or self.of_notebook <= 0:
-        raise Ended(self.ended or f"the {self.limits.notebook:g} s for the notebook are over")
+        spent = f"the {self.limits.notebook:g} s for the notebook are over"
+        raise Ended(self.ended or spent)
     message = cloudpickle.dumps(request)
     if self.pid is None:
         self._start()
@@ -436,7 +440,7 @@ def ask(self: Learner, *request):
         self.end(str(e))
     except Exception as e:
         self.end(f"its answer cannot be read: {type(e).__name__}: {e}"[:200])
-    except BaseException:            # the check's own clock: the answer would come too late
+    except BaseException:            # the check's own clock: too late
         self.end(INTERRUPTED)
         raise
     raise Ended(self.ended)
@@ -469,7 +473,7 @@ def _change(mine, theirs) -> None:
     elif hasattr(mine, "copy_") and hasattr(theirs, "shape"):
         mine.detach().copy_(theirs)
 
-# %% ../../nbs/00_workbench/28_confined.ipynb #097f4814
+# %% ../../nbs/00_workbench/28_confined.ipynb #296709be
 @patch
 def _value(self: Learner, reply: tuple, args: tuple):
     kind, *rest = reply
@@ -500,7 +504,8 @@ def run(self: Learner, source: str) -> str:      # why it failed, "" if it did n
 @patch
 def told(self: Learner) -> str:      # "" if there was none
     "The last error, with the learner's line."
-    return self.error + (f", in the line: {self.line}" if self.error and self.line else "")
+    where = f", in the line: {self.line}" if self.error and self.line else ""
+    return self.error + where
 
 # %% ../../nbs/00_workbench/28_confined.ipynb #3e509613
 @patch

@@ -6,7 +6,7 @@
 __all__ = ['STATES', 'GRADED', 'COLUMNS', 'PRELOAD', 'also_needed', 'Judge', 'serve', 'grade', 'plain_field', 'write_table',
            'summary', 'make_grade']
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #66778e1d
+# %% ../../nbs/00_workbench/29_grade.ipynb #7c1f2da3
 import csv
 import hashlib
 import importlib
@@ -26,6 +26,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
+# %% ../../nbs/00_workbench/29_grade.ipynb #41b4a817
 from .build import KERNEL_ENV, selected
 from .cards import MIME
 from engagement_book.workbench.classroom import (
@@ -126,7 +127,7 @@ class Judge:
         if self.learner.pid:
             self.learner.end("graded")
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #2b83af5c
+# %% ../../nbs/00_workbench/29_grade.ipynb #5b47fd82
 @patch
 def verdict(self: Judge, exercise: Exercise) -> tuple[str, str, str]:
     "State, name of the mistake, problem in a line."
@@ -157,7 +158,7 @@ def verdict(self: Judge, exercise: Exercise) -> tuple[str, str, str]:
 def _nothing(self: Judge, exercise: Exercise, problem: str) -> tuple[str, str, str]:
     "There is no such function: why?"
     if exercise.cell not in self.seen:
-        return "not found", "", f"no cell of this exercise, and nothing named {exercise.name}"
+        return "not found", "", f"no cell for it, and nothing named {exercise.name}"
     if exercise.cell in self.blank or problem.startswith("NotImplementedError"):
         return "open", "", ""
     return "error", "", problem or f"its cell defines no {exercise.name}"
@@ -178,7 +179,7 @@ def _not_passed(self: Judge, card: dict, text: str) -> tuple[str, str, str]:
         problem = f"{problem} ({self.learner.told()})"
     return "not yet", mistake, problem
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #669402df
+# %% ../../nbs/00_workbench/29_grade.ipynb #8d861561
 def _prepare(shell, lesson: Lesson) -> str:      # what went wrong, "" if nothing did
     "Run what the exercises of a lesson need."
     for source in [*lesson.setup, "\n".join(prepared_by(lesson))]:
@@ -202,8 +203,8 @@ def _judge(conn, lesson: Lesson, cells: list[Cell], folder: str, limits: Limits)
 def _rest(lesson: Lesson, rows: list[dict], why: str) -> list[dict]:
     "Rows for the exercises that a judge did not come to."
     done = {r["exercise"] for r in rows}
-    return [{"exercise": e.name, "state": "error", "mistake": "", "problem": why, "seconds": 0}
-            for e in lesson.exercises if e.name not in done]
+    row = {"state": "error", "mistake": "", "problem": why, "seconds": 0}
+    return [{"exercise": e.name, **row} for e in lesson.exercises if e.name not in done]
 
 # %% ../../nbs/00_workbench/29_grade.ipynb #2cfdf856
 class _Judged:
@@ -239,7 +240,7 @@ class _Judged:
         why = "took too long" if late else f"its judge ended ({self.process.exitcode})"
         return self.rows + _rest(self.lesson, self.rows, why)
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #e08997c9
+# %% ../../nbs/00_workbench/29_grade.ipynb #e5e1cc6c
 def _grade_lesson(conn, lesson, folder, there, jobs, limits, workers):
     "Prepare a lesson, then grade its submissions; sends (submission, rows)."
     die_with_parent()
@@ -259,7 +260,7 @@ def _grade_lesson(conn, lesson, folder, there, jobs, limits, workers):
             running.remove(j)
             conn.send((j.name, j.close()))
 
-
+# %% ../../nbs/00_workbench/29_grade.ipynb #e0f856fe
 PRELOAD = ("engagement_book.workbench.verbs", "torch", "pandas", "matplotlib.pyplot",
            "scipy.stats", "hypothesis.extra.numpy", "IPython.utils.capture")
 
@@ -283,8 +284,9 @@ def serve(
         child.join()
         conn.send(None)
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #a2e99620
-_SERVER = "import sys; from engagement_book.workbench.grade import serve; serve(int(sys.argv[1]))"
+# %% ../../nbs/00_workbench/29_grade.ipynb #3ca33167
+_SERVER = ("import sys; from engagement_book.workbench.grade import serve; "
+           "serve(int(sys.argv[1]))")
 
 
 def _answers(conn):
@@ -315,12 +317,13 @@ def _graded(jobs: dict, folders: dict, known: dict, limits: Limits, workers: int
         server.wait()
         shutil.rmtree(there, ignore_errors=True)
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #61478d0e
+# %% ../../nbs/00_workbench/29_grade.ipynb #d0962150
 def _handed_in(folder: Path, out: Path) -> list[Path]:
     "Files of a folder, but for hidden ones and our own tables."
     ours = re.compile(rf"{re.escape(out.stem)}(\.before\d*)?{re.escape(out.suffix)}")
+    home = out.parent.resolve()
     return sorted(p for p in folder.rglob("*") if p.is_file()
-                  and not (p.parent.resolve() == out.parent.resolve() and ours.fullmatch(p.name))
+                  and not (p.parent.resolve() == home and ours.fullmatch(p.name))
                   and not any(x.startswith(".") for x in p.relative_to(folder).parts))
 
 
@@ -338,8 +341,8 @@ def _sorted_out(files: dict, known: dict, wanted: set) -> tuple[dict, list[dict]
                 raise LookupError("this lesson has no exercises")
             jobs.setdefault(found, []).append((name, cells))
         except (ValueError, LookupError, OSError) as e:
-            rows.append({"file": name, "lesson": found, "exercise": "", "state": "error",
-                         "mistake": "", "problem": str(e), "seconds": 0})
+            rows.append({"file": name, "lesson": found, "exercise": "", "mistake": "",
+                         "state": "error", "problem": str(e), "seconds": 0})
     return jobs, rows
 
 
@@ -348,7 +351,7 @@ def _known(books: dict) -> tuple[dict, dict]:
     known = {n: lesson(n, p) for n, p in books.items()}
     return known, {n: p.parent for n, p in books.items()}
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #32f6190a
+# %% ../../nbs/00_workbench/29_grade.ipynb #a624b12b
 def grade(
     folder: Path,                        # submissions
     wanted: set[str] | None = None,      # lessons to grade, by default all
@@ -358,7 +361,7 @@ def grade(
     books: dict[str, Path] | None = None,    # lesson → notebook, by default the book's
     progress=lambda rows: None,          # called for each file that is graded
 ) -> list[dict]:                         # rows of the table
-    "Grade a folder of submissions and write the table; NotADirectoryError if there is none."
+    "Grade a folder and write the table; NotADirectoryError if there is none."
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
@@ -378,7 +381,7 @@ def grade(
     write_table(rows, out)
     return rows
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #7321edb6
+# %% ../../nbs/00_workbench/29_grade.ipynb #d6230414
 def plain_field(value) -> str:       # text of a field
     "A field that no spreadsheet computes, in one line."
     text = re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", str(value))[:300]
@@ -395,10 +398,11 @@ def _set_aside(out: Path) -> None:
     "Keep a table that somebody has written into, under the next free name."
     now = hashlib.sha256(out.read_bytes()).hexdigest() if out.exists() else ""
     if now and not (_mark(out).exists() and _mark(out).read_text() == now):
-        names = (out.with_name(f"{out.stem}.before{n or ''}{out.suffix}") for n in count())
+        stem = f"{out.stem}.before"
+        names = (out.with_name(f"{stem}{n or ''}{out.suffix}") for n in count())
         out.rename(next(p for p in names if not p.exists()))
 
-
+# %% ../../nbs/00_workbench/29_grade.ipynb #aee44ef0
 def write_table(
     rows: list[dict],    # with COLUMNS
     out: Path,           # CSV file
@@ -416,7 +420,7 @@ def write_table(
     part.replace(out)
     _mark(out).write_text(hashlib.sha256(out.read_bytes()).hexdigest())
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #7e4ce3f9
+# %% ../../nbs/00_workbench/29_grade.ipynb #e1c459b9
 def summary(
     rows: list[dict],        # from `grade`
 ) -> str:                    # one line for each exercise
@@ -425,7 +429,8 @@ def summary(
     for key in dict.fromkeys((r["lesson"], r["exercise"]) for r in rows):
         theirs = [r for r in rows if (r["lesson"], r["exercise"]) == key]
         states = Counter(r["state"] for r in theirs)
-        [(mistake, n)] = Counter(r["mistake"] for r in theirs if r["mistake"]).most_common(1) or [("", 0)]
+        met = Counter(r["mistake"] for r in theirs if r["mistake"])
+        mistake, n = (met.most_common(1) or [("", 0)])[0]
         name = " ".join(filter(None, key)) or "no lesson"
         lines.append([name, *(str(states[s] or "·") for s in STATES),
                       f"{mistake} ({n})" if mistake else ""])
@@ -434,17 +439,18 @@ def summary(
                                for i, (t, w) in enumerate(zip(row, wide))).rstrip()
                      for row in [heads, *lines])
 
-# %% ../../nbs/00_workbench/29_grade.ipynb #7eb8c36b
+# %% ../../nbs/00_workbench/29_grade.ipynb #d789c219
 def _tell(rows: list[dict], folder: Path, out: Path, seconds: float) -> None:
     files = len({r["file"] for r in rows})
     print(f"\n{summary(rows)}\n")
     for r in rows:
         if not r["exercise"]:
-            said = f"{r['file']}: {r['problem']}" + (f" ({r['lesson']})" if r["lesson"] else "")
-            print(plain_field(said))
-    print(f"{files} files in {seconds:.0f} s ({seconds / max(files, 1):.1f} s each): {out}")
+            of = f" ({r['lesson']})" if r["lesson"] else ""
+            print(plain_field(f"{r['file']}: {r['problem']}{of}"))
+    each = seconds / max(files, 1)
+    print(f"{files} files in {seconds:.0f} s ({each:.1f} s each): {out}")
 
-
+# %% ../../nbs/00_workbench/29_grade.ipynb #851c496a
 def make_grade(
     folder: str,             # what follows FOLDER=
     words: str = "",         # what follows CHAPTERS=
