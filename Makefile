@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 # make book · make lab · make progress · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
 .PHONY: book lab progress test site bench shake mutate new export lock lint clean
+=======
+# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
+.PHONY: book lab test site bench shake mutate new student instructor grade export lock lint clean
+>>>>>>> 17000dd02427495dd987ce76cc75cf7d332ab2f7
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -44,6 +49,13 @@ mutate: .venv/.exported
 
 new: .venv/.installed
 	@$(BIN)/python -c "import sys; from engagement_book.workbench.template import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
+
+# for a class: lessons without their solutions, with them (CHAPTERS= selects, as in make book), and what comes back (CSV= names the table)
+student instructor: .venv/.exported
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.classroom import make_copies; sys.exit(make_copies(*sys.argv[1:3], solutions=sys.argv[3] == 'instructor'))" '$(FOLDER)' '$(CHAPTERS)' $@
+
+grade: .venv/.exported
+	@$(BIN)/python -c "import sys; from engagement_book.workbench.grade import make_grade; sys.exit(make_grade(*sys.argv[1:]))" '$(FOLDER)' '$(CHAPTERS)' '$(CSV)'
 
 export: .venv/.exported
 
