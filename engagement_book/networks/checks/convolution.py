@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['one_or_two', 'pool_cases', 'check_average', 'depth_cases', 'check_depthwise', 'layer_cases', 'check_count',
-           'pool_case', 'torch_pool', 'pooled_slowly', 'depth_case', 'depth_torch', 'counted']
+           'pool_case', 'torch_pool', 'pooled_slowly', 'cut', 'block_mean', 'at_every_place', 'depth_case',
+           'depth_torch', 'depth_typed_in', 'counted']
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #03386d86
 import numpy as np
@@ -38,6 +39,23 @@ def pooled_slowly(x, k, of_block=np.mean):
     return np.array([[[[of_block(m[i * k:i * k + k,
                                    j * k:j * k + k]) for j in range(w // k)] for i in range(h // k)] for m in p] for p in x])
 
+
+def cut(x, k):
+    "Rows and columns that fill blocks."
+    return x[:, :, :x.shape[2] // k * k, :x.shape[3] // k * k]
+
+
+def block_mean(x, k, shape="hkwk", axes=(3, 5)):
+    "Reshape and mean, as one types it."
+    n, c, h, w = x.shape
+    down, across = h // k, w // k
+    inner = (down, k, across, k) if shape == "hkwk" else (down, across, k, k)
+    return x.reshape(n, c, *inner).mean(axes)
+
+
+def at_every_place(x, k):
+    return np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3)).mean((4, 5))
+
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #22689ae4
 check_average = Check("average pooling",
                       {"torch.nn.functional.avg_pool2d": lambda x, k: torch_pool(x, k, F.avg_pool2d)},
@@ -45,36 +63,73 @@ check_average = Check("average pooling",
     "maximum": (lambda x, k: torch_pool(x, k), "the other pooling"),
     "sum": (lambda x, k: pooled_slowly(x, k, np.sum), "not divided"),
     "divided by k": (lambda x, k: pooled_slowly(x, k, np.sum) / k, "a block has k² pixels"),
+    "nothing dropped": (block_mean, "rows that fill no block have to go before the reshape"),
+    "first rows dropped": (lambda x, k: block_mean(x[:, :, x.shape[2] % k:, x.shape[3] % k:], k),
+                           "the blocks begin at the upper left corner"),
     "last block kept": (lambda x, k: torch_pool(x, k, F.avg_pool2d, ceil_mode=True),
                         "torch's ceil_mode=True"),
-    "one number for all": (lambda x, k: x.mean((2, 3), keepdims=True), "global average pooling"),
-})
+    "mean over the wrong axes": (lambda x, k: block_mean(cut(x, k), k, axes=(2, 4)),
+                                 "axes 2 and 4 number the blocks, 3 and 5 are inside them"),
+    "both k at the end": (lambda x, k: block_mean(cut(x, k), k, "hwkk", (4, 5)),
+                          "reshape (…, h // k, w // k, k, k) mixes rows and columns"),
+    "windows that overlap": (lambda x, k: at_every_place(x, k), "stride 1 instead of k"),
+    "one number for all": (lambda x, k: x.mean((2, 3)), "global average pooling"),
+    "channels averaged too": (lambda x, k: block_mean(cut(x, k), k, axes=(1, 3, 5)),
+                              "every channel keeps its own picture"),
+}, hints=(
+    "Take one channel of 4 × 4 pixels and k = 2 and draw the four blocks. Which pixels belong to "
+    "the block in the upper right corner?",
+    "First drop what fills no block: keep h // k * k rows and w // k * k columns. A reshape then "
+    "splits each of the two axes into (number of the block, place inside the block).",
+    "After reshape(n, c, h // k, k, w // k, k) the places inside a block are axes 3 and 5: "
+    "average over these two.",
+))
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #ccba3406
 def depth_case(n, channels, side, kernel, seed):
     rng = np.random.default_rng(seed)
-    return rng.integers(-4, 5, (n, channels, side, side + 1)) * 1., rng.integers(-4, 5,
-        (channels, kernel, kernel)) * 1., rng.integers(1, 5, channels) * 1.
+    x = rng.integers(-4, 5, (n, channels, side, side + 1))
+    w, b = rng.integers(-4, 5, (channels, kernel, kernel)), rng.integers(1, 5, channels)
+    return x * 1., w * 1., b * 1.
 
 
 def depth_torch(x, w, b):
     return F.conv2d(torch.tensor(x), torch.tensor(w)[:, None], torch.tensor(b), groups=len(w)).numpy()
 
 
-depth_cases = st.builds(depth_case, one_or_two, st.integers(2, 3), st.integers(3, 4), st.integers(2, 3),
+depth_cases = st.builds(depth_case, one_or_two, st.integers(2, 3), st.integers(2, 4), st.just(2),
                         st.integers(0, 99))
+
+# %% ../../../nbs/01_networks/checks/03_convolution.ipynb #4515fab9
+def depth_typed_in(x, w, b, sum_of="nchwab,cab->nchw"):
+    view = np.lib.stride_tricks.sliding_window_view(x, w.shape[1:], axis=(2, 3))
+    return np.einsum(sum_of, view, w) + b
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #2f4aabce
 check_depthwise = Check("depthwise convolution",
                         {"torch.nn.functional.conv2d(groups=channels)": depth_torch}, depth_cases,
-                        examples=20, wrong={
+                        examples=30, wrong={
     "summed over channels": (lambda x, w, b: depth_torch(x, w, b).sum(1, keepdims=True),
                              "an ordinary convolution"),
+    "summed over channels, then each bias": (
+        lambda x, w, b: depth_torch(x, w, 0 * b).sum(1, keepdims=True) + b[:, None, None],
+        "c is missing behind the arrow of einsum"),
     "one kernel for all": (lambda x, w, b: depth_torch(x, np.broadcast_to(w[:1], w.shape).copy(), b),
                            "the first channel's kernel everywhere"),
     "no bias": (lambda x, w, b: depth_torch(x, w, 0 * b), "forgotten"),
+    "bias along the columns": (depth_typed_in, "b needs two more axes: b[:, None, None]"),
+    "all biases added": (lambda x, w, b: depth_typed_in(x, w, b.sum()), "each channel has its own"),
     "kernel flipped": (lambda x, w, b: depth_torch(x, w[:, ::-1, ::-1].copy(), b), "2.3.2-conv-kernel-def"),
-})
+    "kernel turned": (lambda x, w, b: depth_typed_in(x, w, b[:, None, None], "nchwab,cba->nchw"),
+                      "rows and columns exchanged"),
+}, hints=(
+    "Take one picture with one channel: then it is the convolution you know. With two channels, "
+    "what must the first output channel not see?",
+    "windows(x, w.shape[1:]) has the axes (n, channel, place down, place across, row, column). "
+    "Multiply with the kernel of the same channel and sum over row and column only.",
+    "np.einsum does it: give the channel the same letter in the windows, in w and behind the "
+    "arrow. The bias is added per channel: b[:, None, None].",
+))
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #248f3294
 def counted(kernel, channels, out, bias):
@@ -85,12 +140,25 @@ layer_cases = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4),
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #3d2d634e
 check_count = Check("parameters of a convolution", {"torch.nn.Conv2d": counted}, layer_cases,
-                    examples=40,
-      wrong={
+                    examples=60, wrong={
     "input channels forgotten": (lambda k, c, o, bias: counted(k, 1, o, bias),
                                  "a kernel covers all input channels"),
+    "output channels forgotten": (lambda k, c, o, bias: c * k ** 2 + bias, "one kernel per output channel"),
     "kernel not squared": (lambda k, c, o, bias: o * (c * k + bias), "k weights in a row, k rows"),
+    "kernel times 2": (lambda k, c, o, bias: o * (c * k * 2 + bias), "k · 2 for k²"),
     "one bias per weight": (lambda k, c, o, bias: o * c * k * k * (1 + bias), "2.3.1-listing-bias-n"),
+    "one bias per kernel and input channel": (lambda k, c, o, bias: o * c * (k ** 2 + bias),
+                                              "the brackets: c multiplies the bias too"),
+    "one bias per input channel": (lambda k, c, o, bias: o * c * k ** 2 + c * bias,
+                                   "the bias belongs to the output"),
     "bias always": (lambda k, c, o, bias: counted(k, c, o, True), "bias=False ignored"),
+    "bias never": (lambda k, c, o, bias: counted(k, c, o, False), "bias=True ignored"),
     "one bias in all": (lambda k, c, o, bias: counted(k, c, o, False) + bias, "one per output channel"),
-})
+}, hints=(
+    "How many numbers does a single output channel learn if the picture has one channel and the "
+    "kernel is 3 × 3? And if the picture has two channels?",
+    "A kernel covers all input channels: channels · kernel · kernel weights, and one bias if there "
+    "are biases. Each output channel has such a kernel of its own.",
+    "Multiply `out` with a bracket, (weights of one kernel + 1 or 0 for its bias). int(bias) is "
+    "1 or 0.",
+))

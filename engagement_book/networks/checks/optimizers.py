@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['slopes', 'learning_rates', 'vectors', 'vector_gradients', 'check_nesterov', 'plain', 'check_rmsprop', 'check_clip',
-           'torch_path', 'torch_nesterov', 'nesterov_variant', 'torch_rmsprop', 'rmsprop_variant', 'torch_clip',
-           'clip_variant']
+           'torch_path', 'torch_nesterov', 'nesterov_variant', 'look_ahead', 'torch_rmsprop', 'rmsprop_variant',
+           'torch_clip', 'clip_variant', 'clip_by']
 
 # %% ../../../nbs/01_networks/checks/02_optimizers.ipynb #fa574849
 import numpy as np
@@ -29,7 +29,7 @@ def torch_path(make, start, gradients):
 
 
 slopes = st.sampled_from([1., -3., .2, 1e4, -1e-3, 1e-5, -1e-8])
-learning_rates = st.sampled_from([.1, .001])
+learning_rates = st.sampled_from([.2, .001])
 
 
 def torch_nesterov(start, gradients, lr, mu):
@@ -37,15 +37,21 @@ def torch_nesterov(start, gradients, lr, mu):
                       start[None], gradients[:, None])[:, 0]
 
 
-def nesterov_variant(ahead):
+def nesterov_variant(ahead, take=lambda g, lr, mu: g, rate=lambda lr: lr, seen_before=False, same=False):
     def run(start, gradients, lr, mu):
-        p, v, seen = start, np.zeros_like(start), []
+        p, v, seen = start.copy(), np.zeros_like(start), []
         for g in gradients:
-            old, v = v, mu * v + g
-            p = p - lr * ahead(g, v, old, mu)
-            seen.append(p)
+            seen += [p] * seen_before
+            v = mu * v + take(g, lr, mu)
+            step = rate(lr) * ahead(take(g, lr, mu), v, mu)
+            p = np.subtract(p, step, out=p if same else None)
+            seen += [p] * (not seen_before)
         return np.array(seen)
     return run
+
+
+def look_ahead(g, v, mu):
+    return g + mu * v
 
 # %% ../../../nbs/01_networks/checks/02_optimizers.ipynb #d7359c14
 vectors = arrays(np.float64, 2, elements=st.sampled_from([1., -.7, 2.3, -31.]))
@@ -57,11 +63,27 @@ check_nesterov = Check("nesterov",
                        {"torch.optim.SGD(nesterov=True)": torch_nesterov},
                        st.tuples(vectors, vector_gradients, learning_rates, st.sampled_from([.5, .9])),
                        atol=1e-12, examples=30, wrong={
-    "classical momentum": (nesterov_variant(lambda g, v, old, mu: v), "no look-ahead"),
-    "looks ahead with the old velocity": (nesterov_variant(lambda g, v, old, mu: g + mu * old),
-                                          "this is classical momentum again, written differently"),
-    "gradient not added again": (nesterov_variant(lambda g, v, old, mu: mu * v), "half of the formula"),
-})
+    "classical momentum": (nesterov_variant(lambda g, v, mu: v),
+                           "no look-ahead; g + μ · old velocity is the same thing"),
+    "gradient not added again": (nesterov_variant(lambda g, v, mu: mu * v), "half of the formula"),
+    "velocity not multiplied by μ": (nesterov_variant(lambda g, v, mu: g + v), "g + v instead of g + μv"),
+    "one array for all steps": (nesterov_variant(look_ahead, same=True),
+                                "−= changes the array that is already in the list"),
+    "positions before the steps": (nesterov_variant(look_ahead, seen_before=True),
+                                   "noted down one line too early"),
+    "uphill": (nesterov_variant(look_ahead, rate=lambda lr: -lr), "+ instead of −"),
+    "gradient weighted with 1 − μ": (nesterov_variant(look_ahead, take=lambda g, lr, mu: (1 - mu) * g),
+                                     "Adam's average, not a velocity"),
+    "only the last position": (lambda *c: nesterov_variant(look_ahead)(*c)[-1],
+                               "the position after each gradient is asked for"),
+}, hints=(
+    "Do the first step by hand with start 1, gradient 1, lr 0.2, μ 0.5: the velocity becomes 1, "
+    "and the step goes along 1 + 0.5 · 1. Where do you stand?",
+    "It is SGD with momentum with one line changed. In each round first renew the velocity, then "
+    "use the new velocity to look ahead, then write the position down.",
+    "The changed line steps along g + mu * velocity. Make a new array, "
+    "position = position - lr * (…), not -=, else every entry of your list is the same array.",
+))
 
 # %% ../../../nbs/01_networks/checks/02_optimizers.ipynb #fa8118b8
 def torch_rmsprop(start, gradients, lr):
@@ -69,13 +91,14 @@ def torch_rmsprop(start, gradients, lr):
                       gradients[:, None])[:, 0]
 
 
-def rmsprop_variant(rule, keep=.99, add=.01):
+def rmsprop_variant(rule, keep=.99, add=.01, of=np.square, late=False, seen_before=False, same=False):
     def run(start, gradients, lr):
-        p, v, seen = start, np.zeros_like(start), []
+        p, v, seen = start.copy(), np.zeros_like(start), []
         for t, g in enumerate(gradients, 1):
-            v = keep * v + add * g ** 2
-            p = p - lr * rule(g, v, t)
-            seen.append(p)
+            seen += [p] * seen_before
+            old, v = v, keep * v + add * of(g)
+            p = np.subtract(p, lr * rule(g, old if late else v, t), out=p if same else None)
+            seen += [p] * (not seen_before)
         return np.array(seen)
     return run
 
@@ -90,11 +113,29 @@ check_rmsprop = Check("rmsprop", {"torch.optim.RMSprop": torch_rmsprop},
                        "Adam with β₁ = 0, not RMSProp"),
     "epsilon inside the root": (rmsprop_variant(lambda g, v, t: g / np.sqrt(v + 1e-8)),
                                 "the form of TensorFlow"),
+    "no epsilon": (rmsprop_variant(lambda g, v, t: g / np.sqrt(v)), "0 / 0 where a gradient stays 0"),
     "squares summed": (rmsprop_variant(plain, keep=1., add=1.), "that is AdaGrad, whose steps only shrink"),
+    "1 − α left out": (rmsprop_variant(plain, add=1.), "the average is a hundred times too large"),
+    "α = .9": (rmsprop_variant(plain, keep=.9, add=.1), "the value of Hinton's slides and of Keras"),
+    "gradient not squared": (rmsprop_variant(plain, of=lambda g: g), "the root of a negative number"),
     "no square root": (rmsprop_variant(lambda g, v, t: g / (v + 1e-8)),
                        "the unit of the gradient does not cancel"),
     "shares exchanged": (rmsprop_variant(plain, keep=.01, add=.99), "α and 1 − α the other way round"),
-})
+    "step before the average": (rmsprop_variant(plain, late=True),
+                                "divides by the old average, which is 0 at the start"),
+    "one array for all steps": (rmsprop_variant(plain, same=True),
+                                "−= changes the array that is already in the list"),
+    "positions before the steps": (rmsprop_variant(plain, seen_before=True),
+                                   "noted down one line too early"),
+}, hints=(
+    "Do the first step by hand with gradient 1: v is 0.01, its root 0.1, so the step is ten times "
+    "the learning rate, whatever the size of the gradient.",
+    "Keep two things from round to round, the position and the average of the squares. Renew the "
+    "average first, then step with the new one; α = .99 belongs to the old average, .01 to the "
+    "new square.",
+    "The step is lr * g / (np.sqrt(square) + 1e-8): the root first, then the 1e-8. Make a new "
+    "array for the position, or your list holds the same one again and again.",
+))
 
 # %% ../../../nbs/01_networks/checks/02_optimizers.ipynb #cda82441
 def torch_clip(grads, largest):
@@ -106,21 +147,41 @@ def torch_clip(grads, largest):
 
 
 def clip_variant(factor):
-    return lambda grads, largest: [g * factor(np.linalg.norm(grads), np.linalg.norm(g),
-                                              largest) for g in grads]
+    return lambda grads, largest: [g * factor(np.linalg.norm(grads), np.linalg.norm(g), largest) for g in grads]
+
+
+def clip_by(size, tiny=1e-6):
+    "Shortened by another size of the arrays than their joint norm."
+    return lambda grads, largest: [g * min(1., largest / (size(grads) + tiny)) for g in grads]
 
 # %% ../../../nbs/01_networks/checks/02_optimizers.ipynb #d0d1fe54
 check_clip = Check("clip_by_norm",
                    {"torch.nn.utils.clip_grad_norm_": torch_clip},
                    st.tuples(arrays(np.float64, (2, 2),
                                     elements=st.sampled_from([1., -3., .2, 1e4, -1e-3])).map(list),
-                                    st.sampled_from([.5, 5., 100.])), wrong={
+                             st.sampled_from([.5, 5., 100.])),
+                   parts=("first array", "second array"), wrong={
     "each array by its own norm": (clip_variant(lambda whole, own, largest: min(1., largest / (own + 1e-6))),
                                    "changes the direction of the whole gradient"),
     "each number clipped": (lambda grads, largest: [np.clip(g, -largest, largest) for g in grads],
                             "torch.nn.utils.clip_grad_value_, another method"),
     "short gradients stretched": (clip_variant(lambda whole, own, largest: largest / (whole + 1e-6)),
                                   "no comparison with 1: small gradients grow"),
-    "squared norm": (clip_variant(lambda whole, own, largest: min(1., largest / (whole ** 2 + 1e-6))),
-                     "square root forgotten"),
-})
+    "long gradients left, short ones stretched": (
+        clip_variant(lambda whole, own, largest: max(1., largest / (whole + 1e-6))), "max for min"),
+    "squared norm": (clip_by(lambda gs: np.sum(np.square(gs))), "square root forgotten"),
+    "norms added": (clip_by(lambda gs: sum(map(np.linalg.norm, gs))), "lengths of parts do not add up"),
+    "largest norm": (clip_by(lambda gs: max(map(np.linalg.norm, gs))), "one array alone"),
+    "sum of absolute values": (clip_by(lambda gs: np.abs(gs).sum()), "another norm"),
+    "shortened to length 1": (
+        clip_variant(lambda whole, own, largest: 1 / (whole + 1e-6) if whole > largest else 1.),
+        "`largest` is only compared"),
+    "without the 10⁻⁶": (clip_by(lambda gs: np.linalg.norm(gs), tiny=0.), "PyTorch adds it"),
+}, hints=(
+    "Two arrays [1, 1] and [1, 1] have together the norm 2, not √2 + √2: think of one long vector "
+    "of four numbers.",
+    "So add up the squares of all numbers of all arrays and take one root. Then there is one "
+    "factor for all arrays, and it is never above 1.",
+    "factor = min(1., largest / (norm + 1e-6)), and the answer is a new list with g * factor for "
+    "each array g.",
+))
