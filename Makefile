@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-# make book · make lab · make progress · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make clean
-.PHONY: book lab progress test site bench shake mutate new export lock lint clean
-=======
-# make book · make lab · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
-.PHONY: book lab test site bench shake mutate new student instructor grade export lock lint clean
->>>>>>> 17000dd02427495dd987ce76cc75cf7d332ab2f7
+# make book · make lab · make progress · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
+.PHONY: book lab progress test site bench shake mutate new student instructor grade export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
