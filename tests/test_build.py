@@ -95,7 +95,7 @@ RED = {"record": ("from engagement_book.workbench.record import record\nrecord('
        "beats": ("from engagement_book.workbench.record import beats\nbeats('x', [1., 2.], [1., 2.5])", "which is not above 0"),
        "claim": ("from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-out', got=.7654)", "the ledger says refuted"),
        "check": ("from hypothesis import strategies as st\nfrom engagement_book.workbench.check import Check\n"
-                 "Check(lambda x: x + 1, lambda x: x - 1, st.tuples(st.integers(1, 3)), wrong={'same': (lambda x: x, 'nowhere')}, name='one').prove()", "one differs from its oracle")}
+                 "Check('one', lambda x: x - 1, st.tuples(st.integers(1, 3)), wrong={'same': (lambda x: x, 'nowhere')}).prove(lambda x: x + 1)", "one differs from its oracle")}
 
 
 @pytest.mark.parametrize("kind", RED)

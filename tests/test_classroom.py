@@ -2,7 +2,6 @@
 import copy
 import csv
 import functools
-import inspect
 import json
 import os
 import time
@@ -14,30 +13,23 @@ import pytest
 
 from engagement_book.workbench import classroom, grade, lab
 from engagement_book.workbench.build import chapters
-from engagement_book.workbench.check import Check
 from engagement_book.workbench.confined import Limits, walls
 from engagement_book.workbench.house import ROOT
 
 CELL, TEXT = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
-HOLDS = "ours" in inspect.signature(Check).parameters       # a check that holds its function is called .grade, one that holds none is called itself
-SETUP = f"""#| setup
-HOLDS = {HOLDS}
-""" + """import numpy as np
+SETUP = """#| setup
+import numpy as np
 from hypothesis import strategies as st
 from engagement_book.workbench.check import Check
 
-def made(name, ours, oracle, cases, wrong, **more):
-    first = (ours, oracle) if HOLDS else (name, {"oracle": oracle})
-    return Check(*first, cases, wrong, **more, **({"name": name} if HOLDS else {}))
-
 numbers = st.floats(1, 9)
-check_share = made("share", lambda a, b: a / (a + b), lambda a, b: 1 - b / (a + b), st.tuples(numbers, numbers), {
+check_share = Check("share", lambda a, b: 1 - b / (a + b), st.tuples(numbers, numbers), {
     "ratio": (lambda a, b: a / b, "part by part"), "the other": (lambda a, b: b / (a + b), "the other part")}, rtol=1e-6)
 scores = st.lists(st.integers(0, 50), min_size=3, max_size=6, unique=True).map(np.array)
-check_top = made("top", lambda s, k: np.argsort(-s)[:k], lambda s, k: np.array(sorted(range(len(s)), key=lambda i: -s[i])[:k]),
+check_top = Check("top", lambda s, k: np.array(sorted(range(len(s)), key=lambda i: -s[i])[:k]),
     st.tuples(scores, st.integers(1, 3)), {
     "worst first": (lambda s, k: np.argsort(s)[:k], "sorted upwards"), "scores": (lambda s, k: np.sort(s)[::-1][:k], "values, not places")})
-check_tally = made("tally", lambda w: {x: w.count(x) for x in w}, lambda w: {x: sum(y == x for y in w) for x in w},
+check_tally = Check("tally", lambda w: {x: sum(y == x for y in w) for x in w},
     st.tuples(st.lists(st.sampled_from("abc"), min_size=1)), {"once": (lambda w: dict.fromkeys(w, 1), "each word once")})"""
 SHARE, TOP, TALLY = ("def share(a, b):\n    return a / (b + a)", "def top(s, k):\n    return (-s).argsort()[:k]",
                      "from collections import Counter\ndef tally(words):\n    return Counter(words)")
@@ -46,7 +38,7 @@ SHARE, TOP, TALLY = ("def share(a, b):\n    return a / (b + a)", "def top(s, k):
 def exercise(name, args, solution):
     return [TEXT(f"### Exercise: {name}\nWrite it.", id=f"{name}-task"),
             CELL(f"def {name}({args}):\n    ### BEGIN SOLUTION\n    return {solution}\n    ### END SOLUTION", id=f"{name}-answer"),
-            CELL(f"check_{name}{'.grade' * HOLDS}({name})\nprint(trained)", id=f"{name}-check")]
+            CELL(f"check_{name}({name})\nprint(trained)", id=f"{name}-check")]
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +87,7 @@ def with_fake_checks(nb):
             c.source = "print('✓ right')\n" + FAKE
             c.metadata = {"editable": True}
         if c.id == "three-setup":
-            c.source = "class Yes:\n    grade = prove = print\ncheck_share = check_top = check_tally = Yes()"
+            c.source = "class Yes:\n    __call__ = prove = print\ncheck_share = check_top = check_tally = Yes()"
 
 
 def shuffled(nb):
@@ -108,13 +100,16 @@ def old_format(nb):
 
 FAKE = """from engagement_book.workbench.cards import MIME
 from IPython.display import display
-for kind in ("grade", "check"):
+for kind in ("check",):
     display({MIME: {"kind": kind, "name": "share", "passed": True}, "text/plain": "right"}, raw=True)
 """
 PATCHED = FAKE + """import engagement_book.workbench.check as c, engagement_book.workbench.cards as d
 from engagement_book.workbench import grade
 c.emit = d.emit = lambda *args, **kwargs: None
-c.Check.grade = c.Check.__call__ = c.Check.prove = c.Check._find = lambda self, fn, *more: None
+import engagement_book.workbench.verdicts as v
+v.emit = lambda *args, **kwargs: None
+c.Check.__call__ = c.Check.prove = lambda self, fn, *more: None
+c.Check.judge = lambda self, fn, guard: (None, [])
 c.counterexample = lambda *args, **kwargs: None
 grade.Judge.verdict = lambda *args: ("right", "", "")
 """

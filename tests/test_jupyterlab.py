@@ -13,18 +13,13 @@ import nbformat
 import pytest
 from test_site import browser, change, has_run  # noqa: F401   a fixture and its tools
 
-from engagement_book.workbench.check import Check
 from engagement_book.workbench.house import ROOT
 
 CHECK = '''from hypothesis import strategies as st
 from engagement_book.workbench.check import Check
 '''
-if hasattr(Check, "grade"):
-    CHECK += '''check_triple = Check(lambda x: 3 * x, lambda x: x + x + x, st.tuples(st.integers(1, 9)), name="triple", wrong={"doubled": (lambda x: 2 * x, "one x short")})'''
-    CALL = "check_triple.grade(triple)"
-else:
-    CHECK += '''check_triple = Check("triple", lambda x: x + x + x, st.tuples(st.integers(1, 9)), wrong={"doubled": (lambda x: 2 * x, "one x short")})'''
-    CALL = "check_triple(triple)"
+CHECK += '''check_triple = Check("triple", lambda x: x + x + x, st.tuples(st.integers(1, 9)), wrong={"doubled": (lambda x: 2 * x, "one x short")})'''
+CALL = "check_triple(triple)"
 STUB = "def triple(x):\n    ### BEGIN SOLUTION\n    return 3 * x\n    ### END SOLUTION"
 STYLED = {"output_type": "display_data", "metadata": {}, "data": {"text/html": "<style>.eb-once { display: none }</style><p class='eb-once'>dark</p><p>light figure</p>", "text/plain": "figure"}}
 

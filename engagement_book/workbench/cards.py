@@ -38,7 +38,7 @@ def card_html(
 
 # %% ../../nbs/00_workbench/02_cards.ipynb #1c81af23
 def emit(
-    kind: str,       # what it is: "claim", "record", "proof", "grade", "race", "diagram" or "figure"
+    kind: str,       # what it is: "claim", "record", "proof", "check", "hint", "say", "race", "diagram" or "figure"
     data: dict,      # what the machine reads
     html: str,       # what the reader sees
     text: str,       # the same in one line, for a terminal

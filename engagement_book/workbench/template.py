@@ -44,9 +44,9 @@ def {double}(
     ("code", """from hypothesis import strategies as st
 
 numbers = st.tuples(st.floats(-9, 9))
-Check({double}, oracle=lambda x: x + x, cases=numbers, wrong={{
+Check("{double}", oracle=lambda x: x + x, cases=numbers, wrong={{
     "squared": (lambda x: x ** 2, "where the mistake is made"),
-}}).prove()"""),
+}}).prove({double})"""),
     ("md", "## What the article says\nIts claims for this section, each settled by `claim`."),
 ]
 
@@ -67,19 +67,21 @@ show(fig, "One sentence that says what the figure shows.")"""),
     ### BEGIN SOLUTION
     return 3 * x
     ### END SOLUTION"""),
-    ("code", """check = Check(lambda x: 3 * x, oracle=lambda x: x + x + x, cases=numbers, name="triple",
-              wrong={{"doubled": (lambda x: 2 * x, "where the mistake is made")}})
-check.prove()
-check.grade(triple)"""),
+    ("code", """check_triple = Check("triple", oracle=lambda x: x + x + x, cases=numbers, wrong={{
+    "doubled": (lambda x: 2 * x, "where the mistake is made"),
+}}, hints=("A question that leads to the step.", "The step itself."))
+check_triple(triple)
+check_triple.hint()"""),
     ("md", "### Exercise: another title\nThe task."),
     ("code", """def half(x):
     ### BEGIN SOLUTION
     return x / 2
     ### END SOLUTION"""),
-    ("code", """check = Check(lambda x: .5 * x, oracle=lambda x: x / 2, cases=numbers, name="half",
-              wrong={{"cut off": (lambda x: x // 2, "where the mistake is made")}})
-check.prove()
-check.grade(half)"""),
+    ("code", """check_half = Check("half", oracle=lambda x: .5 * x, cases=numbers, wrong={{
+    "cut off": (lambda x: x // 2, "where the mistake is made"),
+}}, hints=("A question that leads to the step.", "The step itself."))
+check_half(half)
+check_half.hint()"""),
     ("md", "## At scale and further reading\n"
            "The well-kept library, measured beside ours in the same run; sources."),
 ]
