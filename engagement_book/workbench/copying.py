@@ -240,7 +240,7 @@ def learner_copy(
             cells.append(c)
             continue
         gone, _ = directives(c.source)
-        if "default_exp" in gone or "nbdev_export(" in c.source:
+        if "default_exp" in gone or re.search(r"nbdev_export\(", c.source):
             continue
         stopped = stopped_in(c)
         solution = _code(c, c.id in inside, needs)
