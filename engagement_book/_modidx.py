@@ -83,6 +83,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                       'engagement_book/language/checks/pretraining.py'),
                                                              'engagement_book.language.checks.pretraining.log_p': ( '02_language/checks/pretraining.html#log_p',
                                                                                                                     'engagement_book/language/checks/pretraining.py'),
+                                                             'engagement_book.language.checks.pretraining.overwritten': ( '02_language/checks/pretraining.html#overwritten',
+                                                                                                                          'engagement_book/language/checks/pretraining.py'),
                                                              'engagement_book.language.checks.pretraining.pairs_slowly': ( '02_language/checks/pretraining.html#pairs_slowly',
                                                                                                                            'engagement_book/language/checks/pretraining.py'),
                                                              'engagement_book.language.checks.pretraining.raw_scores': ( '02_language/checks/pretraining.html#raw_scores',

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sentences', 'check_pll', 'some_rows', 'check_pairs', 'awkward_model', 'token_rows', 'log_p', 'hidden_one_by_one',
-           'raw_scores', 'pairs_slowly', 'ignored']
+           'raw_scores', 'overwritten', 'pairs_slowly', 'ignored']
 
 # %% ../../../nbs/02_language/checks/05_pretraining.ipynb #ea501567
 import numpy as np
@@ -51,6 +51,15 @@ def raw_scores(ids):
     return net.scores(net(rows))[range(n), range(n), ids].sum().item()
 
 
+def overwritten(ids):
+    "Hides the token in the sentence that was given, and then asks that sentence for it."
+    total = 0.
+    for t in range(len(ids)):
+        ids[t] = MASK
+        total += log_p(awkward_model(0), ids[None])[0, t, ids[t]]
+    return float(total)
+
+
 sentences = st.lists(st.integers(5, 11), min_size=2, max_size=5).map(np.array)
 
 # %% ../../../nbs/02_language/checks/05_pretraining.ipynb #2e96d969
@@ -59,6 +68,7 @@ check_pll = Check("pseudo log-likelihood", {"one by one": hidden_one_by_one}, st
     "nothing masked": (lambda ids: hidden_one_by_one(ids, shown=True), "the answer is visible"),
     "all masked at once": (lambda ids: hidden_one_by_one(ids, all_at_once=True), "no context is left"),
     "masks stay": (lambda ids: hidden_one_by_one(ids, keep=True), "the row is not made anew for each token"),
+    "ids overwritten": (overwritten, "ids[t] = MASK changes the sentence itself: work on a copy"),
     "every token counted each time": (
         lambda ids: hidden_one_by_one(ids, each=lambda p, t, ids, seen: p[range(len(ids)), ids].sum()),
         "only the hidden token is a question"),

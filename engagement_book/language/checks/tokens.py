@@ -130,8 +130,10 @@ def first_only(words, chosen):
 
 
 def every_occurrence(words, chosen):
-    return "".join("_" * len(w) if words.index(w) in chosen or any(words[k] == w for k in chosen) else w
-                   for w in words)
+    text = "".join(words)
+    for k in chosen:
+        text = text.replace(words[k], "_" * len(words[k]))
+    return text
 
 
 def by_first_place(words, chosen):

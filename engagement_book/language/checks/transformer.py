@@ -92,7 +92,7 @@ def new_pairs(first, second, join=lambda a, b: torch.stack([a, b], -1).flatten(1
     "Both columns of each pair by a rule of (a, b, sin, cos); `second` may use the new a."
     def turn(x):
         n, d = x.shape
-        angle = torch.arange(n, dtype=torch.float64)[:, None] * 10_000. ** (-torch.arange(0, d, 2) / d)
+        angle = torch.arange(n)[:, None] * 10_000. ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
         a, b, sin, cos = x[:, ::2], x[:, 1::2], angle.sin(), angle.cos()
         new = first(a, b, sin, cos)
         return join(new, second(a, b, sin, cos, new))

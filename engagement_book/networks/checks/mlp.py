@@ -63,6 +63,7 @@ check_binary = Check("binary cross-entropy", {"torch": binary_torch}, clicks, at
     "z · y left out": (lambda z, y: softplus(z).mean(), "the label has no part in it"),
     "sum, not mean": (lambda z, y: len(z) * binary_slowly(z, y), "depends on the batch"),
     "one loss per shopper": (lambda z, y: softplus(z) - z * y, "the mean is missing"),
+    "sign turned": (lambda z, y: -(softplus(z) - z * y).mean(), "a loss is never negative"),
     "labels exchanged": (lambda z, y: binary_slowly(z, 1 - y), "0 and 1 swapped"),
 }, hints=(
     "Begin with one shopper who clicked, y = 1. Then the loss is −ln σ(z). For z = −900 it should "

@@ -37,13 +37,13 @@ def torch_nesterov(start, gradients, lr, mu):
                       start[None], gradients[:, None])[:, 0]
 
 
-def nesterov_variant(ahead, take=lambda g, lr, mu: g, rate=lambda lr: lr, seen_before=False, same=False):
+def nesterov_variant(ahead, take=lambda g, mu: g, rate=lambda lr: lr, seen_before=False, same=False):
     def run(start, gradients, lr, mu):
         p, v, seen = start.copy(), np.zeros_like(start), []
         for g in gradients:
             seen += [p] * seen_before
-            v = mu * v + take(g, lr, mu)
-            step = rate(lr) * ahead(take(g, lr, mu), v, mu)
+            v = mu * v + take(g, mu)
+            step = rate(lr) * ahead(g, v, mu)
             p = np.subtract(p, step, out=p if same else None)
             seen += [p] * (not seen_before)
         return np.array(seen)
@@ -72,7 +72,7 @@ check_nesterov = Check("nesterov",
     "positions before the steps": (nesterov_variant(look_ahead, seen_before=True),
                                    "noted down one line too early"),
     "uphill": (nesterov_variant(look_ahead, rate=lambda lr: -lr), "+ instead of −"),
-    "gradient weighted with 1 − μ": (nesterov_variant(look_ahead, take=lambda g, lr, mu: (1 - mu) * g),
+    "gradient weighted with 1 − μ": (nesterov_variant(look_ahead, take=lambda g, mu: (1 - mu) * g),
                                      "Adam's average, not a velocity"),
     "only the last position": (lambda *c: nesterov_variant(look_ahead)(*c)[-1],
                                "the position after each gradient is asked for"),

@@ -62,7 +62,7 @@ def input_not_reversed(x, h, W, U, b, d):
 
 # %% ../../../nbs/01_networks/checks/04_recurrent.ipynb #f6906f21
 check_both = Check("bidirectional RNN", {"torch.nn.RNN(bidirectional=True)": torch_two_ways},
-                   cases_of("rnn"), examples=40, wrong={
+                   cases_of("rnn"), atol=1e-12, examples=40, wrong={
     "not turned back": (lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r], axis=2)),
                         "states of the second direction in reversed order"),
     "input not reversed": (input_not_reversed, "the same states, only listed backwards"),

@@ -110,7 +110,7 @@ check_graded = Check("graded_ndcg", {"sklearn": graded_sklearn}, ranked, example
                     "Järvelin & Kekäläinen's first form"),
     "1 not subtracted": (lambda g, k: graded_wrong(g, k, gain=lambda x: 2. ** x), "a miss then counts 1"),
     "gain squared": (lambda g, k: graded_wrong(g, k, gain=lambda x: x ** 2.), "g² for 2^g − 1"),
-    "^ for **": (lambda g, k: graded_wrong(g, k, gain=lambda x: (2 ^ x) - 1), "in Python ^ is exclusive or"),
+    "^ for **": (lambda g, k: graded_wrong(g, k, gain=lambda x: 2 ^ x - 1), "in Python ^ is exclusive or"),
     "natural ranks as discount": (lambda g, k: graded_wrong(g, k, base=lambda i: i * 1.), "1 / rank"),
     "logarithm of the rank": (lambda g, k: graded_wrong(g, k, base=np.log2), "log2(1) is 0: divides by 0"),
     "rank + 2": (lambda g, k: graded_wrong(g, k, base=lambda i: np.log2(i + 2)), "places count from 1, not from 2"),

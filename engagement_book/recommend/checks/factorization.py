@@ -51,7 +51,7 @@ new_cases = st.tuples(vectors, st.lists(st.integers(0, 3), min_size=1, max_size=
     lambda c: (c[0], np.array([3., 3.5, 2., 4.]), np.array(c[1]), np.array([5., 1., 4.])[:len(c[1])], c[2]))
 
 # %% ../../../nbs/04_recommend/checks/03_factorization.ipynb #43930a86
-check_fold = Check("fold_in", {"sklearn Ridge": fold_ridge}, new_cases, rtol=1e-7, wrong={
+check_fold = Check("fold_in", {"sklearn Ridge": fold_ridge}, new_cases, rtol=1e-7, atol=1e-9, wrong={
     "offsets not subtracted": (lambda *c: fold_ridge(*c, subtract=False),
                                "the vector has to explain the mean too"),
     "offsets not added back": (lambda *c: fold_ridge(*c, add=False), "predictions around 0"),

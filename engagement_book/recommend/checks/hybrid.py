@@ -165,6 +165,8 @@ check_borda = Check("Borda count", {"scipy.stats.rankdata": by_rankdata}, fusion
     "difference": (lambda *c: borda_loops(*c, use=-1.), "the two lists against each other"),
     "seen items ranked": (nothing_seen, "`places` takes `seen`, too"),
     "seen turned round": (lambda a, b, seen: borda_loops(a, b, ~seen), "True is seen, not allowed"),
+    "order for places, nothing seen": (lambda a, b, seen: order_for_places(a, b, np.zeros_like(seen)),
+                                       "`places` does both: the places, and seen items last"),
     "order for places": (order_for_places, "argsort is not the place of an item"),
     "place of the summed scores": (lambda a, b, seen: borda_loops(a + b, a + b, seen) / 2,
                                    "scores of two models have different units"),

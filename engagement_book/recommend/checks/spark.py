@@ -82,7 +82,7 @@ def summed(parts):
 
 # %% ../../../nbs/04_recommend/checks/09_spark.ipynb #53b00863
 check_merged = Check("solve_merged",
-                     {"Ridge on all ratings": by_all_ratings}, two_machines(), rtol=1e-8, wrong={
+                     {"Ridge on all ratings": by_all_ratings}, two_machines(), rtol=1e-8, atol=1e-10, wrong={
     "mean of two solutions": (lambda parts, penalty, y, r: each(parts, penalty),
                               "each machine solves alone: another answer"),
     "weighted mean of two solutions": (
