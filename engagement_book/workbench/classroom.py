@@ -23,7 +23,8 @@ sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, s
 import nbformat
 
 from .build import chapters, selected
-from .lab import learner_copy, text_of
+from .copying import learner_copy
+from .lab import text_of
 from .site import directives, executed, folded, stub
 
 
@@ -405,6 +406,7 @@ def _sealed(cell, editable: bool = False):
 def class_copy(
     nb,                      # notebook of a lesson, executed or not
     solutions: bool,         # for the instructor
+    name: str = "",          # lesson, for its links
 ):                           # notebook to hand out
     "A lesson with its solutions or without any trace of them."
     was = {c.id: copy.deepcopy(c) for c in nb.cells}
@@ -412,7 +414,7 @@ def class_copy(
     sealed = {i for e in found for i in (*e.task, *e.checked_in)}
     sealed |= {c.id for c in nb.cells if c.cell_type == "code" and _is_setup(c)}
     answers = {e.cell: e for e in found}
-    new = learner_copy(copy.deepcopy(nb))
+    new = learner_copy(copy.deepcopy(nb), name)
     secret = [_FOLD, *(e.solution for e in found)]
     new.cells = [c for c in new.cells if c.id in was or c.cell_type != "markdown"
                  or not any(text in c.source for text in secret)]
@@ -446,7 +448,7 @@ def hand_out(
     "Write copies of lessons; a file that somebody edited is kept."
     done = {}
     for name, nb in books.items():
-        new, target = class_copy(nb, solutions), folder / f"{name}.ipynb"
+        new, target = class_copy(nb, solutions, name), folder / f"{name}.ipynb"
         new.metadata["engagement_book"] = {"lesson": name, "text": text_of(new)}
         if target.exists():
             if not _untouched(target):
