@@ -1323,6 +1323,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                             'engagement_book/workbench/start.py'),
                                                  'engagement_book.workbench.start._exercise': ( '00_workbench/start.html#_exercise',
                                                                                                 'engagement_book/workbench/start.py'),
+                                                 'engagement_book.workbench.start._importing': ( '00_workbench/start.html#_importing',
+                                                                                                 'engagement_book/workbench/start.py'),
                                                  'engagement_book.workbench.start._link': ( '00_workbench/start.html#_link',
                                                                                             'engagement_book/workbench/start.py'),
                                                  'engagement_book.workbench.start._next': ( '00_workbench/start.html#_next',

@@ -21,7 +21,7 @@ sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, s
 import nbformat
 
 from . import behind
-from .build import chapters, code_of, imported_modules, product
+from .build import chapters, imported_modules, product
 from .copying import FOLDS
 from .delivery import beside, memory, read, text_of
 from .delivery import deliver as put
@@ -62,6 +62,13 @@ class About:
     leads: list      # lessons that import from it
 
 
+def _importing(nb) -> str:
+    "The cells that name the package, without magics: the others need no reading."
+    cells = [c.source for c in nb.cells
+             if c.cell_type == "code" and "engagement_book." in c.source]
+    return "\n".join(re.sub(r"^\s*[%!].*$", "", text, flags=re.M) for text in cells)
+
+
 def about_lessons(
     names: list[str],        # lessons
 ) -> dict[str, About]:
@@ -70,7 +77,7 @@ def about_lessons(
     for n in names:
         nb = nbformat.read(chapters()[n], 4)
         title = re.search(r"^# (.+)$", nb.cells[0].source if nb.cells else "", re.M)
-        used = imported_modules(code_of(chapters()[n]))
+        used = imported_modules(_importing(nb))
         needs = sorted({module[m] for m in used if m in module} - {n})
         found[n] = About(title[1] if title else n, minutes(nb), needs, [])
     for n, a in found.items():
