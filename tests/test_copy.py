@@ -110,7 +110,7 @@ def leave(work, cell=None, *outputs, run_all=False):
         if c.id == cell:
             c.outputs, c.execution_count = list(outputs), 1
     nbformat.write(nb, folder / f"{name}.ipynb")
-    return progress.lesson(name, folder)
+    return progress.how_far(name, folder)
 
 
 @pytest.mark.parametrize("kind", progress.KINDS)
@@ -126,7 +126,7 @@ def test_each_state_of_an_exercise(work, kind):
 
 def test_a_delivered_lesson_is_not_begun(work):
     folder, name, _ = work
-    x = progress.lesson(name, folder)
+    x = progress.how_far(name, folder)
     assert x.ran == 0 and not x.run and {e.state for e in x.exercises} == {"open"}
     assert leave(work, run_all=True).run
 
@@ -157,7 +157,7 @@ def test_the_start_page_keeps_what_a_learner_writes_in_it(work):
 
 
 def test_what_a_lesson_needs_comes_before_it():
-    said = start.about(CHAPTERS)
+    said = start.about_lessons(CHAPTERS)
     for i, name in enumerate(CHAPTERS):
         assert set(said[name].needs) <= set(CHAPTERS[:i]), name
         assert all(name in said[n].needs for n in said[name].leads) and 5 <= said[name].minutes <= 180

@@ -97,6 +97,11 @@ def command(page, name, **args):
     page.evaluate(f"window.jupyterapp.commands.execute({name!r}, {json.dumps(args)})")
 
 
+def scroll_to(page, id):
+    "JupyterLab draws the cells that are near the screen."
+    page.evaluate(f"window.jupyterapp.shell.currentWidget.content.setFragment('#cell-id={id}')")
+
+
 def cell(page, words):
     return page.locator(f"{PANEL} .jp-Cell", has_text=words).first
 
@@ -133,8 +138,11 @@ def test_the_way_of_a_learner(classroom, browser, capsys):  # noqa: F811
         page.locator(".eb-next a").click()
         page.wait_for_selector(f"{PANEL} h1:has-text('One')", timeout=30000)
         figure = cell(page, "light figure")
+        figure.locator("p", has_text="light figure").wait_for(timeout=20000)
         assert figure.locator("p", has_text="light figure").is_visible() and not figure.locator("p", has_text="dark").is_visible(), "trusted: its style holds"
-        assert cell(page, "from hypothesis").locator(".jp-InputPlaceholder").count() == 1, "what holds the answer is folded"
+        scroll_to(page, "oracle")
+        page.wait_for_selector(f"{PANEL} .jp-InputPlaceholder >> text=from hypothesis", timeout=10000)       # what holds the answer is folded
+        scroll_to(page, "title")
 
         page.locator(f"{PANEL} a", has_text="below").click()
         page.wait_for_function("(() => { const h = [...document.querySelectorAll('h2')].find(h => h.textContent.includes('What goes wrong')); "
@@ -146,6 +154,7 @@ def test_the_way_of_a_learner(classroom, browser, capsys):  # noqa: F811
         assert "your turn" in cell(page, "check_triple").locator(".jp-OutputArea").last.inner_text()
         assert page.locator(f"{PANEL} [data-mime-type='application/vnd.jupyter.error'], {PANEL} [data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
+        scroll_to(page, "stub")
         write_and_check(page, "def triple(x):\n    return 2 * x")
         page.wait_for_selector(f"{PANEL} .eb-card >> text=not yet", timeout=60000)
         assert "doubled" in page.locator(f"{PANEL} .eb-card", has_text="not yet").inner_text()
@@ -230,9 +239,16 @@ def test_the_rest_arrives_behind_an_open_lab(classroom, browser):  # noqa: F811
     assert not [line for line in done.splitlines() if "build_rest" in line and str(classroom) in line], "nothing runs on"
 
 
-def test_a_lab_that_is_open_says_where(classroom):
+def test_a_lab_that_is_open_says_where_and_serves_the_site(classroom):
     ran(classroom)
+    for page in ("index", "01_tiny/01_one"):
+        path = classroom / "_build" / "site" / f"{page}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"the page of {page}")
     with Lab(classroom) as lab:
+        shown = nbformat.read(classroom / "work" / "start.ipynb", 4).cells[1].outputs[0].data["text/html"]
+        link = f"{lab.url}/static/01_tiny/01_one.html"
+        assert f'href="{link}"' in shown and urllib.request.urlopen(link).read() == b"the page of 01_tiny/01_one"
         said = lab.python("from engagement_book.workbench.lab import open_lab; open_lab(1, '--allow-root')")
         assert said.startswith("JupyterLab is open already: http://") and f":{lab.port}/" in said
         said = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout if os.path.exists("/usr/bin/ss") or os.path.exists("/bin/ss") else f"127.0.0.1:{lab.port}"

@@ -169,6 +169,7 @@ def command(
             "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
             "--LabApp.default_url=/lab/tree/start.ipynb",
             "--LabApp.extension_manager=readonly",
+            "--LanguageServerManager.autodetect=False",      # two seconds, for nothing
             f"--LabServerApp.app_settings_dir={house('nbs', '_lab')}",
             f"--ServerApp.extra_static_paths={house('_build', 'site')}", *options]
 
