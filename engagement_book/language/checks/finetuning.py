@@ -42,21 +42,25 @@ check_lora = Check("low-rank adapter",
                    st.builds(adapter_case, st.integers(0, 99), st.integers(1, 2), st.sampled_from([1., 8.])),
                    rtol=1e-9, atol=1e-12, examples=40, wrong={
     "not divided by the rank": (lambda *c: merged(*c, share=False),
-                                "α, not α/r: the step grows with the rank"),
+        "α, not α/r: the step grows with the rank"),
     "not scaled": (typed_in(lambda alpha, r: 1.), "α/r forgotten"),
-    "divided by the root of the rank": (typed_in(lambda alpha, r: alpha / r ** .5), "rank-stabilised LoRA, a later variant"),
+    "divided by the root of the rank": (typed_in(lambda alpha, r: alpha / r ** .5),
+        "rank-stabilised LoRA, a later variant"),
     "r/α": (typed_in(lambda alpha, r: r / alpha), "the fraction upside down"),
-    "divided by the inputs": (typed_in(lambda alpha, r: alpha / 3), "A.shape[1] is not the rank, A.shape[0] is"),
+    "divided by the inputs": (typed_in(lambda alpha, r: alpha / 3),
+        "A.shape[1] is not the rank, A.shape[0] is"),
     "rounded down": (typed_in(lambda alpha, r: alpha // r), "// in place of /"),
     "everything scaled": (typed_in(whole=True), "α/r belongs to the adapter alone"),
-    "factors exchanged": (lambda x, W, b, A, B, alpha: F.linear(x, W, b) + alpha / len(A) * (x @ B @ A),
-                          "x B A: square layers hide it"),
+    "factors exchanged": (
+        lambda x, W, b, A, B, alpha: F.linear(x, W, b) + alpha / len(A) * (x @ B @ A),
+        "x B A: square layers hide it"),
     "W turned": (typed_in(turned=True), "x @ W: square layers hide it"),
-    "bias twice": (lambda *c: merged(*c, bias=2.), "base layer and adapter both add it"),
+    "bias twice": (lambda *c: merged(*c, bias=2.),
+        "base layer and adapter both add it"),
     "bias in the adapter too": (typed_in(again=1.), "b once more, scaled by α/r"),
     "no bias": (typed_in(bias=0.), "forgotten"),
     "adapter not added": (lambda x, W, b, A, B, alpha: F.linear(x, W, b),
-                          "merged twice and subtracted once, or not at all"),
+        "merged twice and subtracted once, or not at all"),
     "adapter alone": (typed_in(base=0, bias=0.), "the frozen layer forgotten"),
 }, hints=(
     "With B = 0 the adapter does nothing. What does your layer return then? It should be the old "
@@ -86,7 +90,7 @@ def argmin_of_every_beginning(valid, patience):
             return best
     return int(np.argmin(valid))
 
-
+# %% ../../../nbs/02_language/checks/06_finetuning.ipynb #4dea2f0c
 def never_reset(valid, patience):
     best, bad = 0, 0
     for i, v in enumerate(valid[1:], 1):
@@ -110,16 +114,20 @@ check_stop = Check("early stopping",
                    {"argmin of every beginning": argmin_of_every_beginning},
                    st.tuples(st.lists(st.integers(0, 4).map(float), min_size=2, max_size=8),
                              st.integers(1, 3)), examples=200, wrong={
-    "best of all looks": (lambda v, p: int(np.argmin(v)), "needs the future: training had stopped by then"),
-    "the last look": (lambda v, p: stop_slowly(v, p, last=True), "weights of the stop, not of the best"),
+    "best of all looks": (lambda v, p: int(np.argmin(v)),
+        "needs the future: training had stopped by then"),
+    "the last look": (lambda v, p: stop_slowly(v, p, last=True),
+        "weights of the stop, not of the best"),
     "one look too patient": (lambda v, p: stop_slowly(v, p, late=1), "off by one"),
     "one look too impatient": (lambda v, p: stop_slowly(v, p, late=-1), "off by one"),
-    "the waiting never starts anew": (never_reset, "looks in a row: a new best sets the count to 0"),
-    "better than the look before": (better_than_before, "progress means a new lowest value"),
+    "the waiting never starts anew": (never_reset,
+        "looks in a row: a new best sets the count to 0"),
+    "better than the look before": (better_than_before,
+        "progress means a new lowest value"),
     "stops at the first rise": (lambda v, p: stop_slowly(v, 1), "patience ignored"),
     "number of looks": (lambda v, p: len(v) - 1, "always the last one"),
     "ties count as progress": (lambda v, p: stop_slowly(v, p, tie=True),
-                               "≤ instead of <: a flat loss never stops"),
+        "≤ instead of <: a flat loss never stops"),
 }, hints=(
     "Go through [3, 2, 4, 5, 1] with patience 2 by hand. At which look does training stop, and "
     "which look was best until then? The 1 was never seen.",

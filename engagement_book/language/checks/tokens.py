@@ -87,19 +87,25 @@ check_longest = Check("longest word first", {"tokenizers WordPiece": by_wordpiec
                       st.tuples(st.text("研究生", max_size=6), known_words), examples=200,
                       wrong={
     "from the right": (from_the_right,
-                       "backward maximum matching: often better for Chinese, but another method"),
-    "from the right, not turned back": (lambda text, known: from_the_right(text, known)[::-1],
-                                        "the words are found last first"),
+        "backward maximum matching: often better for Chinese, but another method"),
+    "from the right, not turned back": (
+        lambda text, known: from_the_right(text, known)[::-1],
+        "the words are found last first"),
     "shortest word first": (shortest, "the range counted upwards"),
     "shortest word first, else the rest": (cut_at(grows_until_known),
-                                           "the word grows until it is known, or to the end"),
-    "unknown rest in one piece": (cut_at(rest_in_one), "without a known word it is a single character"),
-    "unknown characters dropped": (lambda text, known: [w for w in longest_first(known, text) if w in known],
-                                   "no step for characters that are no word"),
-    "last character never tried": (cut_at(last_never_tried), "text[i:j] ends before j: j may be len(text)"),
-    "one character on after every word": (one_step, "the next word begins where this one ends"),
+        "the word grows until it is known, or to the end"),
+    "unknown rest in one piece": (cut_at(rest_in_one),
+        "without a known word it is a single character"),
+    "unknown characters dropped": (
+        lambda text, known: [w for w in longest_first(known, text) if w in known],
+        "no step for characters that are no word"),
+    "last character never tried": (cut_at(last_never_tried),
+        "text[i:j] ends before j: j may be len(text)"),
+    "one character on after every word": (one_step,
+        "the next word begins where this one ends"),
     "single characters": (lambda text, known: list(text), "no word was looked up"),
-    "an empty dictionary": (no_words_known, "max() of nothing raises: give it a default"),
+    "an empty dictionary": (no_words_known,
+        "max() of nothing raises: give it a default"),
 }, hints=(
     "With 研究, 研究生 and 生 known, cut 研究生 by hand: which two pieces could begin the text, "
     "and which one do you take?",
@@ -146,22 +152,24 @@ with_chosen = some_words.flatmap(
 
 # %% ../../../nbs/02_language/checks/01_tokens.ipynb #ea323160
 check_mask = Check("whole-word masking", {"tokenizers, word_ids": masked_by_index}, with_chosen, wrong={
-    "one mask per word": Wrong(lambda words, chosen: "".join("_" if k in chosen else w for k, w in enumerate(words)),
-                               "2.2.2-mlm-example: length of the word lost, later characters shift",
-                               on=(["我", "喜欢", "吃"], {1})),
-    "first character only": Wrong(first_only, "2.2.2-mlm-example: 我喜欢吃_果",
-                                  on=(["我", "喜欢", "吃", "苹果"], {3})),
-    "characters, not words": Wrong(lambda words, chosen: masked_slowly("".join(words), chosen),
-                                   "numbers taken for positions of characters",
-                                   on=(["我", "喜欢", "吃"], {2})),
-    "all but the chosen": (lambda words, chosen: masked_slowly(words, set(range(len(words))) - chosen),
-                           "the condition inverted"),
-    "counted from 1": (lambda words, chosen: masked_slowly(words, {k - 1 for k in chosen}),
-                       "word numbers begin at 0"),
-    "every occurrence": Wrong(every_occurrence, "replace() hides equal words elsewhere too",
-                              on=(["吃", "苹果", "吃"], {0})),
-    "number of the first equal word": Wrong(by_first_place, "words.index(w) finds the first of two",
-                                            on=(["吃", "苹果", "吃"], {2})),
+    "one mask per word": Wrong(
+        lambda words, chosen: "".join("_" if k in chosen else w for k, w in enumerate(words)),
+        "2.2.2-mlm-example: length of the word lost, later characters shift", on=(["我", "喜欢", "吃"], {1})),
+    "first character only": Wrong(first_only,
+        "2.2.2-mlm-example: 我喜欢吃_果", on=(["我", "喜欢", "吃", "苹果"], {3})),
+    "characters, not words": Wrong(
+        lambda words, chosen: masked_slowly("".join(words), chosen),
+        "numbers taken for positions of characters", on=(["我", "喜欢", "吃"], {2})),
+    "all but the chosen": (
+        lambda words, chosen: masked_slowly(words, set(range(len(words))) - chosen),
+        "the condition inverted"),
+    "counted from 1": (
+        lambda words, chosen: masked_slowly(words, {k - 1 for k in chosen}),
+        "word numbers begin at 0"),
+    "every occurrence": Wrong(every_occurrence,
+        "replace() hides equal words elsewhere too", on=(["吃", "苹果", "吃"], {0})),
+    "number of the first equal word": Wrong(by_first_place,
+        "words.index(w) finds the first of two", on=(["吃", "苹果", "吃"], {2})),
     "blanks between the words": (
         lambda words, chosen: " ".join("_" * len(w) if k in chosen else w for k, w in enumerate(words)),
         "Chinese has none"),

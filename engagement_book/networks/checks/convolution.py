@@ -33,7 +33,7 @@ def torch_pool(x, k, method=F.max_pool2d, **how):
 pool_cases = st.builds(pool_case, one_or_two, one_or_two, st.integers(3, 5), st.integers(3, 6),
                        st.integers(2, 3), st.integers(0, 99))
 
-
+# %% ../../../nbs/01_networks/checks/03_convolution.ipynb #ea54ab1d
 def pooled_slowly(x, k, of_block=np.mean):
     n, c, h, w = x.shape
     return np.array([[[[of_block(m[i * k:i * k + k,
@@ -62,20 +62,24 @@ check_average = Check("average pooling",
                       pool_cases, examples=30, wrong={
     "maximum": (lambda x, k: torch_pool(x, k), "the other pooling"),
     "sum": (lambda x, k: pooled_slowly(x, k, np.sum), "not divided"),
-    "divided by k": (lambda x, k: pooled_slowly(x, k, np.sum) / k, "a block has k² pixels"),
-    "nothing dropped": (block_mean, "rows that fill no block have to go before the reshape"),
-    "first rows dropped": (lambda x, k: block_mean(x[:, :, x.shape[2] % k:, x.shape[3] % k:], k),
-                           "the blocks begin at the upper left corner"),
+    "divided by k": (lambda x, k: pooled_slowly(x, k, np.sum) / k,
+        "a block has k² pixels"),
+    "nothing dropped": (block_mean,
+        "rows that fill no block have to go before the reshape"),
+    "first rows dropped": (
+        lambda x, k: block_mean(x[:, :, x.shape[2] % k:, x.shape[3] % k:], k),
+        "the blocks begin at the upper left corner"),
     "last block kept": (lambda x, k: torch_pool(x, k, F.avg_pool2d, ceil_mode=True),
-                        "torch's ceil_mode=True"),
+        "torch's ceil_mode=True"),
     "mean over the wrong axes": (lambda x, k: block_mean(cut(x, k), k, axes=(2, 4)),
-                                 "axes 2 and 4 number the blocks, 3 and 5 are inside them"),
+        "axes 2 and 4 number the blocks, 3 and 5 are inside them"),
     "both k at the end": (lambda x, k: block_mean(cut(x, k), k, "hwkk", (4, 5)),
-                          "reshape (…, h // k, w // k, k, k) mixes rows and columns"),
-    "windows that overlap": (lambda x, k: at_every_place(x, k), "stride 1 instead of k"),
+        "reshape (…, h // k, w // k, k, k) mixes rows and columns"),
+    "windows that overlap": (lambda x, k: at_every_place(x, k),
+        "stride 1 instead of k"),
     "one number for all": (lambda x, k: x.mean((2, 3)), "global average pooling"),
     "channels averaged too": (lambda x, k: block_mean(cut(x, k), k, axes=(1, 3, 5)),
-                              "every channel keeps its own picture"),
+        "every channel keeps its own picture"),
 }, hints=(
     "Take one channel of 4 × 4 pixels and k = 2 and draw the four blocks. Which pixels belong to "
     "the block in the upper right corner?",
@@ -110,18 +114,23 @@ check_depthwise = Check("depthwise convolution",
                         {"torch.nn.functional.conv2d(groups=channels)": depth_torch}, depth_cases,
                         examples=30, wrong={
     "summed over channels": (lambda x, w, b: depth_torch(x, w, b).sum(1, keepdims=True),
-                             "an ordinary convolution"),
+        "an ordinary convolution"),
     "summed over channels, then each bias": (
         lambda x, w, b: depth_torch(x, w, 0 * b).sum(1, keepdims=True) + b[:, None, None],
         "c is missing behind the arrow of einsum"),
-    "one kernel for all": (lambda x, w, b: depth_torch(x, np.broadcast_to(w[:1], w.shape).copy(), b),
-                           "the first channel's kernel everywhere"),
+    "one kernel for all": (
+        lambda x, w, b: depth_torch(x, np.broadcast_to(w[:1], w.shape).copy(), b),
+        "the first channel's kernel everywhere"),
     "no bias": (lambda x, w, b: depth_torch(x, w, 0 * b), "forgotten"),
-    "bias along the columns": (depth_typed_in, "b needs two more axes: b[:, None, None]"),
-    "all biases added": (lambda x, w, b: depth_typed_in(x, w, b.sum()), "each channel has its own"),
-    "kernel flipped": (lambda x, w, b: depth_torch(x, w[:, ::-1, ::-1].copy(), b), "2.3.2-conv-kernel-def"),
-    "kernel turned": (lambda x, w, b: depth_typed_in(x, w, b[:, None, None], "nchwab,cba->nchw"),
-                      "rows and columns exchanged"),
+    "bias along the columns": (depth_typed_in,
+        "b needs two more axes: b[:, None, None]"),
+    "all biases added": (lambda x, w, b: depth_typed_in(x, w, b.sum()),
+        "each channel has its own"),
+    "kernel flipped": (lambda x, w, b: depth_torch(x, w[:, ::-1, ::-1].copy(), b),
+        "a mathematician's convolution, not the network's: 2.3.2-conv-kernel-def"),
+    "kernel turned": (
+        lambda x, w, b: depth_typed_in(x, w, b[:, None, None], "nchwab,cba->nchw"),
+        "rows and columns exchanged"),
 }, hints=(
     "Take one picture with one channel: then it is the convolution you know. With two channels, "
     "what must the first output channel not see?",
@@ -142,18 +151,23 @@ layer_cases = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4),
 check_count = Check("parameters of a convolution", {"torch.nn.Conv2d": counted}, layer_cases,
                     examples=60, wrong={
     "input channels forgotten": (lambda k, c, o, bias: counted(k, 1, o, bias),
-                                 "a kernel covers all input channels"),
-    "output channels forgotten": (lambda k, c, o, bias: c * k ** 2 + bias, "one kernel per output channel"),
-    "kernel not squared": (lambda k, c, o, bias: o * (c * k + bias), "k weights in a row, k rows"),
+        "a kernel covers all input channels"),
+    "output channels forgotten": (lambda k, c, o, bias: c * k ** 2 + bias,
+        "one kernel per output channel"),
+    "kernel not squared": (lambda k, c, o, bias: o * (c * k + bias),
+        "k weights in a row, k rows"),
     "kernel times 2": (lambda k, c, o, bias: o * (c * k * 2 + bias), "k · 2 for k²"),
-    "one bias per weight": (lambda k, c, o, bias: o * c * k * k * (1 + bias), "2.3.1-listing-bias-n"),
-    "one bias per kernel and input channel": (lambda k, c, o, bias: o * c * (k ** 2 + bias),
-                                              "the brackets: c multiplies the bias too"),
+    "one bias per weight": (lambda k, c, o, bias: o * c * k * k * (1 + bias),
+        "one per output channel: 2.3.1-listing-bias-n"),
+    "one bias per kernel and input channel": (
+        lambda k, c, o, bias: o * c * (k ** 2 + bias),
+        "the brackets: c multiplies the bias too"),
     "one bias per input channel": (lambda k, c, o, bias: o * c * k ** 2 + c * bias,
-                                   "the bias belongs to the output"),
+        "the bias belongs to the output"),
     "bias always": (lambda k, c, o, bias: counted(k, c, o, True), "bias=False ignored"),
     "bias never": (lambda k, c, o, bias: counted(k, c, o, False), "bias=True ignored"),
-    "one bias in all": (lambda k, c, o, bias: counted(k, c, o, False) + bias, "one per output channel"),
+    "one bias in all": (lambda k, c, o, bias: counted(k, c, o, False) + bias,
+        "one per output channel"),
 }, hints=(
     "How many numbers does a single output channel learn if the picture has one channel and the "
     "kernel is 3 × 3? And if the picture has two channels?",

@@ -63,21 +63,31 @@ def input_not_reversed(x, h, W, U, b, d):
 # %% ../../../nbs/01_networks/checks/04_recurrent.ipynb #f6906f21
 check_both = Check("bidirectional RNN", {"torch.nn.RNN(bidirectional=True)": torch_two_ways},
                    cases_of("rnn"), atol=1e-12, examples=40, wrong={
-    "not turned back": (lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r], axis=2)),
-                        "states of the second direction in reversed order"),
-    "input not reversed": (input_not_reversed, "the same states, only listed backwards"),
-    "added": (lambda *c: two_ways(*c, join=lambda f, r: f + r[::-1]), "Keras merge_mode='sum'"),
-    "joined along time": (lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r[::-1]], axis=0)),
-                          "wrong axis"),
+    "not turned back": (
+        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r], axis=2)),
+        "states of the second direction in reversed order"),
+    "input not reversed": (input_not_reversed,
+        "the same states, only listed backwards"),
+    "added": (lambda *c: two_ways(*c, join=lambda f, r: f + r[::-1]),
+        "Keras merge_mode='sum'"),
+    "joined along time": (
+        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r[::-1]], axis=0)),
+        "wrong axis"),
     "joined along the texts": (
-        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r[::-1]], axis=1)), "wrong axis"),
-    "backwards first": (lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([r[::-1], f], axis=2)),
-                        "the forward states come first"),
-    "one direction twice": (lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, f], axis=2)),
-                            "nothing was reversed"),
-    "only backwards": (lambda *c: two_ways(*c, join=lambda f, r: r[::-1]), "both directions are wanted"),
-    "texts reversed, not the steps": (texts_reversed, "[:, ::-1] turns the second axis"),
-    "second direction starts where the first ended": (from_the_end, "both begin with h"),
+        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, r[::-1]], axis=1)),
+        "wrong axis"),
+    "backwards first": (
+        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([r[::-1], f], axis=2)),
+        "the forward states come first"),
+    "one direction twice": (
+        lambda *c: two_ways(*c, join=lambda f, r: np.concatenate([f, f], axis=2)),
+        "nothing was reversed"),
+    "only backwards": (lambda *c: two_ways(*c, join=lambda f, r: r[::-1]),
+        "both directions are wanted"),
+    "texts reversed, not the steps": (texts_reversed,
+        "[:, ::-1] turns the second axis"),
+    "second direction starts where the first ended": (from_the_end,
+        "both begin with h"),
 }, hints=(
     "Take a text of three steps. At step 0, how much of the text has the forward network read, and "
     "how much the backward one? Your answer at step 0 must contain both.",
@@ -122,25 +132,28 @@ def mean_of_perplexities(logits, y, real):
 check_perplexity = Check("masked perplexity", {"torch ignore_index": torch_perplexity},
                          st.builds(masked_case, st.integers(1, 3), st.integers(1, 3), st.just(2),
                                    st.integers(0, 99)), examples=60, wrong={
-    "padding counted": (lambda z, y, real: perplexity_slowly(z, y, np.ones_like(real)), "mask forgotten"),
+    "padding counted": (lambda z, y, real: perplexity_slowly(z, y, np.ones_like(real)),
+        "mask forgotten"),
     "padding as zero loss": (
         lambda z, y, real: float(np.exp(np.log(perplexity_slowly(z, y, real)) * real.mean())),
         "masked sum divided by all positions"),
     "padding's scores set to 0": (
         lambda z, y, real: perplexity_slowly(z * real[..., None], y, np.ones_like(real)),
         "equal scores still cost ln K"),
-    "only the padding": (lambda z, y, real: perplexity_slowly(z, y, ~real), "the mask turned round"),
+    "only the padding": (lambda z, y, real: perplexity_slowly(z, y, ~real),
+        "the mask turned round"),
     "mean of reviews' means": (of_reviews(np.log, np.exp), "short reviews count more"),
-    "mean of reviews' perplexities": (of_reviews(lambda v: v, lambda v: v), "exp before the mean"),
+    "mean of reviews' perplexities": (of_reviews(lambda v: v, lambda v: v),
+        "exp before the mean"),
     "mean of perplexities": (mean_of_perplexities, "exp before mean"),
     "no exponential": (lambda z, y, real: float(np.log(perplexity_slowly(z, y, real))),
-                       "nats instead of perplexity"),
+        "nats instead of perplexity"),
     "power of 2": (lambda z, y, real: perplexity_slowly(z, y, real, power=np.exp2),
-                   "2 belongs to losses in bits, e to ln"),
+        "2 belongs to losses in bits, e to ln"),
     "sign lost": (lambda z, y, real: 1 / perplexity_slowly(z, y, real),
-                  "a perplexity is at least 1"),
+        "a perplexity is at least 1"),
     "sum, not mean": (lambda z, y, real: perplexity_slowly(z, y, real) ** real.sum(),
-                      "grows with every character"),
+        "grows with every character"),
 }, hints=(
     "Without padding, and with all scores equal, the perplexity of K classes is K. Which of your "
     "lines makes it so?",

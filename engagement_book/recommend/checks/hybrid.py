@@ -32,7 +32,7 @@ def mmr_case(seed, weight):
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     return rng.random(4).round(2), (v @ v.T).round(2), 3, weight
 
-
+# %% ../../../nbs/04_recommend/checks/06_hybrid.ipynb #7fcba7a7
 def no_close_race(case):
     "Is every place decided by more than rounding?"
     scores, alike, k, weight = case
@@ -90,22 +90,31 @@ def pairs_of_twins(scores):
 check_mmr = Check("MMR", {"running maximum": lambda s, a, k, w: np.array(mmr_by_matrix(s, a, k, w))},
                   st.builds(mmr_case, st.integers(0, 999), st.sampled_from([.3, .5, .8])).filter(no_close_race),
                   examples=100, wrong={
-    "no variety": Wrong(lambda s, a, k, w: np.argsort(-s, kind="stable")[:k], "top k by score",
-                        on=pairs_of_twins([.9, .5, .8, .1])),
-    "likeness rewarded": (lambda *c: mmr_loops(*c, sign=1), "the sign: more of the same"),
-    "mean likeness": (lambda *c: mmr_loops(*c, most=np.mean), "average instead of largest"),
-    "least likeness": (lambda *c: mmr_loops(*c, most=min), "the nearest on the list counts, not the farthest"),
+    "no variety": Wrong(lambda s, a, k, w: np.argsort(-s, kind="stable")[:k],
+        "top k by score", on=pairs_of_twins([.9, .5, .8, .1])),
+    "likeness rewarded": (lambda *c: mmr_loops(*c, sign=1),
+        "the sign: more of the same"),
+    "mean likeness": (lambda *c: mmr_loops(*c, most=np.mean),
+        "average instead of largest"),
+    "least likeness": (lambda *c: mmr_loops(*c, most=min),
+        "the nearest on the list counts, not the farthest"),
     "likeness added up": (lambda *c: mmr_loops(*c, most=sum), "sum instead of largest"),
-    "only the last one": (lambda *c: mmr_loops(*c, last=True), "all items on the list count"),
+    "only the last one": (lambda *c: mmr_loops(*c, last=True),
+        "all items on the list count"),
     "weights exchanged": (lambda s, a, k, w: mmr_loops(s, a, k, 1 - w), "λ for 1 − λ"),
-    "score not weighted": (lambda *c: mmr_loops(*c, weights=lambda w: (1, 1 - w)), "w · score"),
-    "likeness not weighted": (lambda *c: mmr_loops(*c, weights=lambda w: (w, 1)), "(1 − w) · likeness"),
+    "score not weighted": (lambda *c: mmr_loops(*c, weights=lambda w: (1, 1 - w)),
+        "w · score"),
+    "likeness not weighted": (lambda *c: mmr_loops(*c, weights=lambda w: (w, 1)),
+        "(1 − w) · likeness"),
     "item taken again": (mmr_again, "an item on the list must leave the race"),
-    "place among the rest": (mmr_place_in_rest, "after an item has left, places and numbers differ"),
-    "chosen in one go": (mmr_in_one_go, "the likeness to the list changes after every place"),
-    "worst first": (lambda s, a, k, w: np.argsort(s, kind="stable")[:k], "4.2.2-argsort"),
-    "ties to the higher index": Wrong(lambda *c: mmr_loops(*c, tie=1), "argsort read from the end",
-                                      on=pairs_of_twins([1., 1., 1., 1.])),
+    "place among the rest": (mmr_place_in_rest,
+        "after an item has left, places and numbers differ"),
+    "chosen in one go": (mmr_in_one_go,
+        "the likeness to the list changes after every place"),
+    "worst first": (lambda s, a, k, w: np.argsort(s, kind="stable")[:k],
+        "argsort goes upwards: 4.2.2-argsort"),
+    "ties to the higher index": Wrong(lambda *c: mmr_loops(*c, tie=1),
+        "argsort read from the end", on=pairs_of_twins([1., 1., 1., 1.])),
 }, hints=(
     "The first place goes to the best score. Now suppose item 2 is an exact copy of it with nearly "
     "the same score: what does the formula say of item 2?",
@@ -134,7 +143,7 @@ def two_models(seed):
 
 fusion = st.builds(two_models, st.integers(0, 999))
 
-
+# %% ../../../nbs/04_recommend/checks/06_hybrid.ipynb #23a6b715
 def by_rankdata(a, b, seen):
     "Ordinal ranks from 1; seen items behind all others."
     rows = [[stats.rankdata(np.where(m, 1e9 + np.arange(len(r)), -r), method="ordinal") - 1
@@ -157,23 +166,32 @@ def borda_loops(a, b, seen, first=0, use=1.):
 
 # %% ../../../nbs/04_recommend/checks/06_hybrid.ipynb #df47a366
 check_borda = Check("Borda count", {"scipy.stats.rankdata": by_rankdata}, fusion, examples=60, wrong={
-    "higher for the last": (lambda *c: -borda_loops(*c), "the sum of places, not its negative"),
-    "points": (lambda a, b, seen: borda_loops(a, b, seen) + 2 * a.shape[1], "number of items minus place: the same order, other numbers"),
+    "higher for the last": (lambda *c: -borda_loops(*c),
+        "the sum of places, not its negative"),
+    "points": (lambda a, b, seen: borda_loops(a, b, seen) + 2 * a.shape[1],
+        "number of items minus place: the same order, other numbers"),
     "places from 1": (lambda *c: borda_loops(*c, first=1), "`places` counts from 0"),
     "mean place": (lambda *c: borda_loops(*c) / 2, "the sum is asked for"),
-    "whole numbers": Wrong(lambda *c: borda_loops(*c).astype(np.int64), "scores are floats: astype(float)", dtype=True),
-    "difference": (lambda *c: borda_loops(*c, use=-1.), "the two lists against each other"),
+    "whole numbers": Wrong(lambda *c: borda_loops(*c).astype(np.int64),
+        "scores are floats: astype(float)", dtype=True),
+    "difference": (lambda *c: borda_loops(*c, use=-1.),
+        "the two lists against each other"),
     "seen items ranked": (nothing_seen, "`places` takes `seen`, too"),
-    "seen turned round": (lambda a, b, seen: borda_loops(a, b, ~seen), "True is seen, not allowed"),
-    "order for places, nothing seen": (lambda a, b, seen: order_for_places(a, b, np.zeros_like(seen)),
-                                       "`places` does both: the places, and seen items last"),
+    "seen turned round": (lambda a, b, seen: borda_loops(a, b, ~seen),
+        "True is seen, not allowed"),
+    "order for places, nothing seen": (
+        lambda a, b, seen: order_for_places(a, b, np.zeros_like(seen)),
+        "`places` does both: the places, and seen items last"),
     "order for places": (order_for_places, "argsort is not the place of an item"),
-    "place of the summed scores": (lambda a, b, seen: borda_loops(a + b, a + b, seen) / 2,
-                                   "scores of two models have different units"),
+    "place of the summed scores": (
+        lambda a, b, seen: borda_loops(a + b, a + b, seen) / 2,
+        "scores of two models have different units"),
     "summed scores": (lambda a, b, seen: a + b, "the scores instead of their places"),
-    "one model alone": (lambda *c: borda_loops(*c, use=0.), "the second list is missing"),
+    "one model alone": (lambda *c: borda_loops(*c, use=0.),
+        "the second list is missing"),
     "reciprocal": (lambda *c: rrf_loops(*c), "another fusion"),
-    "first model twice": (lambda a, b, seen: borda_loops(a, a, seen), "a slip"),
+    "first model twice": (lambda a, b, seen: borda_loops(a, a, seen),
+        "a where b belongs"),
 }, hints=(
     "An item that is first in one list and third in the other has the places 0 and 2. Which number "
     "do you return for it?",

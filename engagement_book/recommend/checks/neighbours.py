@@ -55,19 +55,22 @@ def of_row(c, z):
 # %% ../../../nbs/04_recommend/checks/02_neighbours.ipynb #42868649
 check_also = Check("also_bought", {"mean over the buyers": among_buyers}, tables,
                    wrong={
-    "direction turned": (pairs(lambda a, b: len(a & b) / len(b)), "the column's count in place of the row's"),
+    "direction turned": (pairs(lambda a, b: len(a & b) / len(b)),
+        "the column's count in place of the row's"),
     "nobody bought: 0 / 0": (divided(of_row, guard=False), "NaN where 0 is asked for"),
     "direction turned, and 0 / 0": (divided(lambda c, z: np.diag(c), guard=False),
-                                    "np.diag(c) divides column by column: it needs [:, None]"),
-    "share of all users": (lambda z: cooccurrence_sets(z) / len(z), "support instead of confidence"),
+        "np.diag(c) divides column by column: it needs [:, None]"),
+    "share of all users": (lambda z: cooccurrence_sets(z) / len(z),
+        "support instead of confidence"),
     "share of all pairs": (divided(lambda c, z: c.sum(1, keepdims=True)),
-                           "row sums count a user once per item"),
+        "row sums count a user once per item"),
     "counts, no shares": (cooccurrence_sets, "not divided"),
     "amounts added": (divided(of_row, table=lambda z: (z.T @ z).astype(float)),
-                      "z.T @ z multiplies amounts: only whether counts"),
-    "cosine": (divided(lambda c, z: np.sqrt(np.outer(np.diag(c), np.diag(c)))), "symmetric"),
+        "z.T @ z multiplies amounts: only whether counts"),
+    "cosine": (divided(lambda c, z: np.sqrt(np.outer(np.diag(c), np.diag(c)))),
+        "symmetric"),
     "itself set to 0": (lambda z: divided(of_row)(z) * (1 - np.eye(z.shape[1])),
-                        "P(i | i) is 1"),
+        "P(i | i) is 1"),
     "Jaccard": (pairs(lambda a, b: len(a & b) / len(a | b)), "symmetric"),
 }, hints=(
     "Three users: two bought only the phone, one the phone and the case. What is the share of case "
@@ -106,23 +109,31 @@ stars = st.tuples(arrays(np.int64, st.tuples(st.integers(2, 4), st.integers(2, 4
 # %% ../../../nbs/04_recommend/checks/02_neighbours.ipynb #7f999dfa
 check_adjusted = Check("adjusted_cosine", {"loops": adjusted_loops},
                        stars, atol=1e-9, examples=200, wrong={
-    "not centred": (lambda z: cosine_similarity(z.T.astype(float)), "generous people look alike"),
-    "item mean": (lambda z: cosine_similarity(centred(z, z.sum(0) / np.maximum((z > 0).sum(0), 1)).T),
-                  "that is close to Pearson correlation"),
-    "mean over unrated too": (lambda z: cosine_similarity(centred(z, z.mean(1, keepdims=True)).T),
-                              "a 0 is not a rating"),
+    "not centred": (lambda z: cosine_similarity(z.T.astype(float)),
+        "generous people look alike"),
+    "item mean": (
+        lambda z: cosine_similarity(centred(z, z.sum(0) / np.maximum((z > 0).sum(0), 1)).T),
+        "that is close to Pearson correlation"),
+    "mean over unrated too": (
+        lambda z: cosine_similarity(centred(z, z.mean(1, keepdims=True)).T),
+        "a 0 is not a rating"),
     "unrated becomes −mean": (lambda z: cosine_similarity((z - user_mean(z)).T),
-                              "an unrated film counts as disliked"),
-    "zeros taken for ratings": (lambda z: cosine_similarity((z - z.mean(1, keepdims=True)).T),
-                                "they enter the mean, and they are centred"),
+        "an unrated film counts as disliked"),
+    "zeros taken for ratings": (
+        lambda z: cosine_similarity((z - z.mean(1, keepdims=True)).T),
+        "they enter the mean, and they are centred"),
     "one mean for all": (lambda z: cosines(centred(z, z.sum() / max((z > 0).sum(), 1))),
-                         "generous people stay generous"),
-    "users compared": (lambda z: cosines(centred(z, user_mean(z)).T), "columns are items, rows are users"),
-    "column of zeros gives NaN": (lambda z: cosines(centred(z, user_mean(z)), guard=False), "0 / 0"),
-    "not divided by the lengths": (lambda z: centred(z, user_mean(z)).T @ centred(z, user_mean(z)),
-                                   "an inner product, not a cosine"),
+        "generous people stay generous"),
+    "users compared": (lambda z: cosines(centred(z, user_mean(z)).T),
+        "columns are items, rows are users"),
+    "column of zeros gives NaN": (
+        lambda z: cosines(centred(z, user_mean(z)), guard=False),
+        "0 / 0"),
+    "not divided by the lengths": (
+        lambda z: centred(z, user_mean(z)).T @ centred(z, user_mean(z)),
+        "an inner product, not a cosine"),
     "lengths squared": (lambda z: cosines(centred(z, user_mean(z)), root=lambda v: v),
-                        "the square root forgotten"),
+        "the square root forgotten"),
 }, hints=(
     "A user rated 5, 5 and left the third film unrated (0). What is the mean of that user's "
     "ratings, and what do the three numbers become?",
