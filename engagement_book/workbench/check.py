@@ -381,7 +381,7 @@ def _keep(self: Check, found: Finding):
 
 
 @patch
-def _kill(self: Check, w: Wrong) -> tuple | None:
+def _kill(self: Check, w: Wrong, shrink: bool = True) -> tuple | None:
     "The case that gives a wrong version away: the pinned one, one on which its value differs, one on which it changes an argument."
     changed = within = None
     for oracle, rtol in self.oracles.values():
@@ -393,7 +393,7 @@ def _kill(self: Check, w: Wrong) -> tuple | None:
             elif "changed in place" in words:
                 changed = changed or (case, words)
             else:
-                return self._best_kill(w, case, words)
+                return self._best_kill(w, case, words) if shrink else (case, words)
     return changed or (within if w.within else None)
 
 
@@ -527,7 +527,7 @@ def __call__(self: Check,
         return verdicts.right(self, fn)
     try:
         name = self.misconception(got)
-        looks = None if name else self.resembles(got)
+        looks = None if name or "changed in place" in found.words else self.resembles(got)
         found = self.shrunk(found, fn, guard)
     except NotWritten:
         return verdicts.your_turn(self)

@@ -114,23 +114,22 @@ def proof(check, killed: dict, red: str, fn=None):
 
 # %% ../../nbs/00_workbench/33_verdicts.ipynb #de4ccb30
 def right(check, fn):
-    "Green: what it equals, and one mistake that would have shown."
-    from engagement_book.workbench.check import CheckFailed
-
-    try:
-        killed = check.kills()
-    except CheckFailed as problem:
-        return say_verdict(check, "bad", f"<b>{e(check.name)}</b> is right, but its check is not: {e(str(problem))}", {"problem": str(problem)})
-    first, (case, words) = next(iter(killed.items()))
+    "Green: what it equals, and one mistake that would have shown. The first is looked at closely, the others only as far as it needs."
+    first, *others = check.wrong
+    killed = {n: check._kill(check.wrong[n], shrink=n == first) for n in (first, *others)}
+    if unseen := [n for n, found in killed.items() if found is None]:
+        title = f"<b>{e(check.name)}</b> is right, but its check cannot see the mistake <i>{e(unseen[0])}</i>."
+        return say_verdict(check, "bad", title, {"problem": f"cannot see {unseen[0]}"})
+    case, words = killed[first]
     names = [*check.oracles]
     oracles = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    many = f"{len(killed)} known mistakes are" if len(killed) > 1 else "1 known mistake is"
+    many = f"{len(killed)} known mistakes are" if others else "1 known mistake is"
     n = len(check.sampled())
     title = (f"<b>✓ {e(check.name)}</b> equals {e(oracles)} on {n} {'cases' if n > 1 else 'case'}. {many} rejected, for instance <i>{e(first)}</i>: "
              f"{e(without_place(words))} on {e(case_in_short(check, case, fn))}.")
-    rows = "".join(f'<tr><th scope="row" style="text-align:left;vertical-align:top">{e(k)}</th><td style="text-align:left">{v}</td></tr>' for k, v in mistakes(check, killed).items())
-    plural = "all the mistakes" if len(killed) > 1 else "the mistake"
-    say_verdict(check, "good", title, {"killed": list(killed)}, ((plural, f"<table>{rows}</table>{link(check)}"),))
+    rows = "".join(f"<li>{e(n)} <small>({e(check.wrong[n].source)})</small></li>" for n in killed)
+    fold = ("all the mistakes" if others else "the mistake", f"<ul>{rows}</ul>{link(check)}")
+    say_verdict(check, "good", title, {"killed": list(killed)}, (fold,))
 
 # %% ../../nbs/00_workbench/33_verdicts.ipynb #69007e9a
 def _plain_words(found) -> tuple[str, bool]:
