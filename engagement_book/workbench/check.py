@@ -297,6 +297,7 @@ def judge(self: Check,
             if found is None:
                 printed = guard.printed
                 found = next((Finding(case, w, got[i], wants[n][i], printed, i) for n, (_, rtol) in self.oracles.items() if (w := self.problem(got[i], wants[n][i], case, rtol))), None)
+                guard.right = i + (found is None)
                 if i < 3 and found is None and (w := self._unsteady(guard, run, case, got[i])):
                     found = Finding(case, w, got[i], wants[next(iter(wants))][i], printed, i)
     except OutOfTime:

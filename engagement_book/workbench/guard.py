@@ -205,7 +205,7 @@ class Guard:
         memory: int = GIVE,      # bytes for one call
     ):
         self.left, self.memory, self.clock = seconds, memory, Clock()
-        self.case, self.calls, self.printed = None, 0, ""
+        self.case, self.right, self.printed = None, 0, ""      # where it is, how many cases were right, what was printed
 
     def __call__(self,
         fn,              # any function
@@ -214,7 +214,7 @@ class Guard:
         told=None,       # the function whose lines are the reader's, if `fn` calls it
     ):                   # its value, or what it raised, or Changed
         "What `fn` does with its own copy of `case`; OutOfTime when the time is up, NotWritten for a stub."
-        self.case, self.calls = case, self.calls + 1
+        self.case = case
         out, start = Printed(), time.perf_counter()
         if self.left <= 0:
             raise OutOfTime

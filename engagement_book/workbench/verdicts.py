@@ -167,11 +167,11 @@ def your_turn(check):
 
 def out_of_time(check, fn, guard):
     "How far it came, and where it was."
-    total, done = len(check.sampled()), max(guard.calls - 1, 0)
-    how_far = f"{min(done, total)} of {total} cases were right, then the time ({check.seconds:g} s) ran out" if done else f"no answer within {check.seconds:g} s"
+    total, done = len(check.sampled()), guard.right
+    how_far = f"{done} of {total} cases were right, then the time ({check.seconds:g} s) ran out" if done else f"no answer within {check.seconds:g} s"
     title = (f"<b>{e(check.name)}: not yet.</b> {how_far}. It was at {e(case_in_short(check, guard.case, fn))}. "
              "Does every loop come to its end, and does every step take it further?")
-    say_verdict(check, "bad", title, {"problem": f"out of time after {done} calls"})
+    say_verdict(check, "bad", title, {"problem": f"out of time after {done} right cases"})
 
 
 def no_function(check, thing):
