@@ -283,7 +283,7 @@ def test_the_books_own_solutions_are_right_and_its_stubs_open(name, tmp_path):
     "With no more of the chapter than its exercises need: a test that trains would not end in time."
     nb = nbformat.read(chapters()[name], 4)
     for file, of in (("right", "solution"), ("open", "stub")):
-        for e in (found := classroom.lesson(name, chapters()[name]).exercises):
+        for e in (found := classroom.lesson_from(name, chapters()[name]).exercises):
             next(c for c in nb.cells if c.id == e.cell).source = getattr(e, of)
         nbformat.write(nb, tmp_path / f"{file}.ipynb")
     rows = grade.grade(tmp_path, limits=Limits(cell=30, notebook=90))

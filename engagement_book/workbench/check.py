@@ -446,7 +446,7 @@ def _refuse_twins(self: Check):
     "Two names for one mistake tell a learner nothing."
     if ("no twins", *self.wrong) in self._kept:
         return
-    rtol, names = self.rtol, list(self.wrong)
+    rtol, names = self._loosest, list(self.wrong)
     for i, a in enumerate(names):
         for b in names[:i]:
             if all(alike(x, y, rtol, self.atol) for x, y in zip(self.answers(self.wrong[a].fn), self.answers(self.wrong[b].fn), strict=True)):
@@ -460,8 +460,8 @@ def alike(a, b, rtol: float, atol: float) -> bool:     # two answers, as in `com
 
 
 @patch(as_prop=True)
-def rtol(self: Check) -> float:
-    "The loosest of the oracles."
+def _loosest(self: Check) -> float:
+    "Relative tolerance of the loosest oracle."
     return max(r for _, r in self.oracles.values())
 
 
@@ -472,7 +472,7 @@ def misconception(self: Check,
     "Which named mistake a function makes."
     got = self.answers(self.as_function(got)) if callable(got) else got
     for name, w in self.wrong.items():
-        if all(alike(g, a, self.rtol, self.atol) for g, a in zip(got, self.answers(w.fn), strict=False)):
+        if all(alike(g, a, self._loosest, self.atol) for g, a in zip(got, self.answers(w.fn), strict=False)):
             return name
     return None
 
@@ -484,7 +484,7 @@ def resembles(self: Check, got: list) -> str | None:
     fails = [i for i, (g, want, case) in enumerate(zip(got, self.answers(oracle), self.sampled(), strict=False)) if self.problem(g, want, case, rtol)]
     if len(fails) < 5:
         return None
-    share = {name: sum(compared(got[i], self.answers(w.fn)[i], self.rtol, self.atol) is None for i in fails) / len(fails) for name, w in self.wrong.items()}
+    share = {name: sum(compared(got[i], self.answers(w.fn)[i], self._loosest, self.atol) is None for i in fails) / len(fails) for name, w in self.wrong.items()}
     best = max(share, key=share.get)
     return best if share[best] >= .9 else None
 

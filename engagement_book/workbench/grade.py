@@ -34,7 +34,7 @@ from engagement_book.workbench.classroom import (
     Exercise,
     Lesson,
     is_open,
-    lesson,
+    lesson_from,
     lesson_of,
     lessons,
     names_in,
@@ -347,7 +347,7 @@ def _sorted_out(files: dict, known: dict, wanted: set) -> tuple[dict, list[dict]
 
 def _known(books: dict) -> tuple[dict, dict]:
     "Lessons, and the notebooks of the book that have nothing to grade, by their ids."
-    known = {n: lesson(n, p) for n, p in books.items()}
+    known = {n: lesson_from(n, p) for n, p in books.items()}
     return known, {n: p.parent for n, p in books.items()}
 
 # %% ../../nbs/00_workbench/29_grade.ipynb #a624b12b
