@@ -40,7 +40,7 @@ from engagement_book.workbench.house import ROOT, is_checks
 TABLE = ROOT / "data" / "mutants.csv"
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.csv"
 COLUMNS = ["module", "mutants", "killed", "by_time", "equivalent", "rate", "floor"]
-FLOOR = .5                    # the least that the table may ask of a module: what was measured when the checks were still in the chapters
+FLOOR = .9                     # the least that the table may ask of a module
 LIMIT = 20.                   # seconds that a mutant gets on top of three times what the same checks take without it
 MEMORY = 4 << 30              # bytes that it gets on top of what the warm process holds
 LEFT_OUT = {"load", "record", "beats", "race", "latency", "show", "claim", "diagram"}

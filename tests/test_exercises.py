@@ -72,7 +72,7 @@ def test_every_mistake_is_told_from_the_right_answer(id):
 def equal_names(check: Check, name: str) -> set[str]:
     "Wrong versions that cannot be told from one of them."
     mine = check.answers(check.wrong[name].fn)
-    return {other for other, w in check.wrong.items() if all(alike(a, b, check.rtol, check.atol) for a, b in zip(mine, check.answers(w.fn), strict=True))}
+    return {other for other, w in check.wrong.items() if all(alike(a, b, check._loosest, check.atol) for a, b in zip(mine, check.answers(w.fn), strict=True))}
 
 
 @pytest.mark.parametrize("id", CHECKS)
