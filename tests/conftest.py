@@ -10,6 +10,9 @@ import pytest
 from engagement_book.workbench.build import all_cards, chapters
 from engagement_book.workbench.house import ROOT
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files"]
+
 
 def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
     "The build in a folder, with that folder's package."
@@ -57,3 +60,18 @@ def small_book(tmp_path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         nbformat.write(nb, path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not CHROMIUM:
+        # The pages are tested in CI, where `.ci/run` installs Chromium; on a reader's computer without one there is nothing to start.
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium: .ci/run installs it")
+        pytest.skip("no Chromium on this computer; CI has one (no expiry: optional software)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield b
+        b.close()

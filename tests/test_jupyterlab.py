@@ -11,7 +11,7 @@ import urllib.request
 
 import nbformat
 import pytest
-from test_site import browser, change, has_run  # noqa: F401   a fixture and its tools
+from test_site import change, has_run
 
 from engagement_book.workbench.house import ROOT
 
@@ -77,7 +77,7 @@ class Lab:
         self.process.wait(30)
         self.said.close()
 
-    def open(self, browser, path=""):  # noqa: F811
+    def open(self, browser, path=""):
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.outside = []
         page.on("request", lambda r: None if re.match(r"(https?://(localhost|127\.0\.0\.1)[:/]|data:|blob:|ws)", r.url) else page.outside.append(r.url))
@@ -127,7 +127,7 @@ def saved(page, folder, words):
     raise AssertionError(f"{words!r} was not saved")
 
 
-def test_the_way_of_a_learner(classroom, browser, capsys):  # noqa: F811
+def test_the_way_of_a_learner(classroom, browser, capsys):
     ran(classroom)
     with Lab(classroom) as lab:
         page = lab.open(browser)
@@ -193,7 +193,7 @@ def test_the_way_of_a_learner(classroom, browser, capsys):  # noqa: F811
     assert sorted(p.name for p in (classroom / "work" / "01_tiny").glob("01_one*")) == ["01_one.ipynb", "01_one.new.ipynb"]
 
 
-def test_menus_in_chinese_are_one_click_away(classroom, browser):  # noqa: F811
+def test_menus_in_chinese_are_one_click_away(classroom, browser):
     ran(classroom)
     with Lab(classroom) as lab:
         page = lab.open(browser)
@@ -208,7 +208,7 @@ def test_menus_in_chinese_are_one_click_away(classroom, browser):  # noqa: F811
         page.close()
 
 
-def test_the_rest_arrives_behind_an_open_lab(classroom, browser):  # noqa: F811
+def test_the_rest_arrives_behind_an_open_lab(classroom, browser):
     "A fresh clone: the first lesson has its results, the rest is built while one reads; what is open is left alone."
     change(classroom, "01_tiny/02_two", ("slow", "import time\ntime.sleep(15)"))
     with Lab(classroom, rest=True) as lab:

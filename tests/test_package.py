@@ -200,7 +200,8 @@ import engagement_book
 assert engagement_book.__file__.startswith(sys.argv[1]), engagement_book.__file__
 names = [m.name for m in pkgutil.walk_packages(engagement_book.__path__, "engagement_book.")]
 for name in names:
-    importlib.import_module(name)
+    if ".checks." not in name:       # they hold exercises against the peers, which a clone has
+        importlib.import_module(name)
 from engagement_book.workbench import claim, house, load
 from engagement_book.workbench.verbs import Check, beats, record
 print(len([n for n in names if ".workbench." in n]), len(claim.ledger()), "kingma2015adam" in claim.citations(), len(load.manifest()), load.cache_dir())

@@ -17,9 +17,6 @@ from engagement_book.workbench.cards import MIME
 from engagement_book.workbench.house import ROOT
 from engagement_book.workbench.site import OUT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files"]
-
 
 @pytest.fixture(scope="session")
 def pages(book) -> list[Path]:
@@ -27,21 +24,6 @@ def pages(book) -> list[Path]:
     found = sorted(p for p in OUT.rglob("*.html") if "_static" not in p.parts and p.name not in ("genindex.html", "search.html"))
     assert {f"{n}.html" for n in build.chapters()} <= {p.relative_to(OUT).as_posix() for p in found}
     return found
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if not CHROMIUM:
-        # The pages are tested in CI, where `.ci/run` installs Chromium; on a reader's computer without one there is nothing to start.
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium: .ci/run installs it")
-        pytest.skip("no Chromium on this computer; CI has one (no expiry: optional software)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield b
-        b.close()
 
 
 def open_page(browser, path, **kw):
