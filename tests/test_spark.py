@@ -1,6 +1,7 @@
 "Spark trains what NumPy trains: on local[2], wherever pyspark and Java are present (the extra `spark`)."
 import importlib.util
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -234,3 +235,19 @@ def test_the_numpy_half_without_spark():
     assert all(np.array_equal(a, b) for a, b in zip(default, named, strict=True)) and default[0].shape == (1, 10)
     with pytest.raises(ValueError, match="twice"):
         wals((np.array([0, 0]), np.array([0, 0]), np.array([1., 2.])), (1, 1))
+
+
+@needs_spark
+def test_the_local_session_has_its_surroundings(tmp_path):
+    "Workers run this Python, long training may keep checkpoints, Java's chatter stays off the screen, and the screen comes back."
+    code = """import os, sys
+from engagement_book.recommend.spark import _local_session
+s = _local_session()
+os.write(2, b"here again")
+print(os.environ["PYSPARK_PYTHON"] == sys.executable, s.sparkContext._jsc.sc().getCheckpointDir().isDefined())
+os.close(2)
+s.stop()
+"""
+    env = {k: v for k, v in os.environ.items() if k != "PYSPARK_PYTHON"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert (done.stdout.strip(), done.stderr) == ("True True", "here again")
