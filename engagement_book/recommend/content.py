@@ -100,10 +100,9 @@ def explain(
     weights, items = _weights(weights), _finite(items, "numbers of the items")
     if not 0 <= chosen < len(items):
         raise ValueError(f"there is no item {chosen}: they run from 0 to {len(items) - 1}")
-    total = weights.sum() or 1.
-    p = weights @ items / total
+    p = weights @ items
     scale = np.linalg.norm(p) * np.linalg.norm(items[chosen]) or np.inf
-    return weights * (items @ items[chosen]) / total / scale, p * items[chosen] / scale
+    return weights * (items @ items[chosen]) / scale, p * items[chosen] / scale
 
 # %% ../../nbs/04_recommend/04_content.ipynb #91bc5dac
 def expected_popularity(
