@@ -6,51 +6,51 @@ PYTHON ?= python3
 PYTHONS := 3.11 3.12 3.13
 PORT ?= 8888
 BIN := .venv/bin
-# two notebooks run side by side, so each gets one thread
-export OMP_NUM_THREADS ?= 1
-export MKL_NUM_THREADS ?= 1
-export OPENBLAS_NUM_THREADS ?= 1
-export PYTHONHASHSEED ?= 0
+# one thread and one order of sets, as in a kernel; engine.environment has the one list, and what you have set yourself comes first
+STEADY = env $$($(BIN)/python -c "from engagement_book.workbench.engine.environment import in_shell; print(in_shell())")
+RUN = $(STEADY) $(BIN)/python
 NOTEBOOKS := $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 book: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book('$(CHAPTER)', '$(CHAPTERS)'))"
+	@$(RUN) -c "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book('$(CHAPTER)', '$(CHAPTERS)'))"
 
 # PORT=8890 for another port, LAB='…' for options of JupyterLab, REST=no to leave the rest of the book unbuilt
 lab: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.lab import open_lab; sys.exit(open_lab(int(sys.argv[1]), sys.argv[2], sys.argv[3] != 'no'))" '$(PORT)' '$(LAB)' '$(REST)'
+	@$(RUN) -c "import sys; from engagement_book.workbench.desk.lab import open_lab; sys.exit(open_lab(int(sys.argv[1]), sys.argv[2], sys.argv[3] != 'no'))" '$(PORT)' '$(LAB)' '$(REST)'
 
 progress: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.start import make_progress; sys.exit(make_progress())"
+	@$(RUN) -c "import sys; from engagement_book.workbench.desk.start import make_progress; sys.exit(make_progress())"
 
 test: .venv/.exported
-	$(BIN)/pytest
+	$(STEADY) $(BIN)/pytest
 
-site: book
+# pages from what was run before; runs nothing
+site: .venv/.exported
+	@$(RUN) -c "import sys; from engagement_book.workbench.press.book import make_site_only; sys.exit(make_site_only('$(CHAPTERS)'))"
 
 bench: .venv/.exported
-	$(BIN)/python tests/bench.py
+	$(RUN) tests/tools/bench.py
 
 # a chapter (or all) under other processors, threads and seeds; KEEP=1 puts its rows into data/shake.csv
 shake: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.shake import shake; sys.exit(bool(shake('$(CHAPTER)', conditions=int('$(CONDITIONS)' or 0), keep=bool('$(KEEP)'))))"
+	@$(RUN) -c "import sys; from engagement_book.workbench.engine.shake import shake; sys.exit(bool(shake('$(CHAPTER)', conditions=int('$(CONDITIONS)' or 0), keep=bool('$(KEEP)'))))"
 
 # mistakes planted in the chapters' code: does a check see them? Rates go to data/mutants.csv; all chapters take an hour
 N ?= 24
 SEED ?= 0
 JOBS ?= 1
 mutate: .venv/.exported
-	$(BIN)/python tests/mutate.py $(MODULE) -n $(N) --seed $(SEED) --jobs $(JOBS)
+	$(RUN) tests/tools/mutate.py $(MODULE) -n $(N) --seed $(SEED) --jobs $(JOBS)
 
 new: .venv/.installed
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.template import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
+	@$(RUN) -c "import sys; from engagement_book.workbench.desk.template import make_new; sys.exit(make_new(sys.argv[1]))" '$(CHAPTER)'
 
 # for a class: lessons without their solutions, with them (CHAPTERS= selects, as in make book), and what comes back (CSV= names the table)
 student instructor: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.classroom import make_copies; sys.exit(make_copies(*sys.argv[1:3], solutions=sys.argv[3] == 'instructor'))" '$(FOLDER)' '$(CHAPTERS)' $@
+	@$(RUN) -c "import sys; from engagement_book.workbench.desk.classroom import make_copies; sys.exit(make_copies(*sys.argv[1:3], solutions=sys.argv[3] == 'instructor'))" '$(FOLDER)' '$(CHAPTERS)' $@
 
 grade: .venv/.exported
-	@$(BIN)/python -c "import sys; from engagement_book.workbench.grade import make_grade; sys.exit(make_grade(*sys.argv[1:]))" '$(FOLDER)' '$(CHAPTERS)' '$(CSV)'
+	@$(RUN) -c "import sys; from engagement_book.workbench.desk.grade import make_grade; sys.exit(make_grade(*sys.argv[1:]))" '$(FOLDER)' '$(CHAPTERS)' '$(CSV)'
 
 export: .venv/.exported
 

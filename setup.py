@@ -10,11 +10,13 @@ config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 s = config["DEFAULT"]
 EXTRAS = {key.removesuffix("_requirements"): s[key].split() for key in s if key.endswith("_requirements")}
-SHIPPED = ["data/*.toml", "data/*.csv", "nbs/references.bib", "nbs/_static/fonts/*"]     # what the package reads at run time
+# what the package reads at run time
+SHIPPED = ["data/*.toml", "data/*.csv", "nbs/references.bib", "nbs/_static/fonts/*"]
 
 
 class WithHouse(build_py):
-    "A wheel carries the ledger, the manifest and what else the package reads; they stay in one place in the repository."
+    """A wheel carries the ledger, the manifest and what else the package reads; they stay in one place in the
+    repository."""
 
     def run(self):
         super().run()
@@ -33,5 +35,6 @@ setup(
     install_requires=s["requirements"].split(), extras_require=EXTRAS,
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown", zip_safe=False,
-    entry_points={"nbdev": [f"{s['lib_path']}={s['lib_path']}._modidx:d"], "console_scripts": s["console_scripts"].split()},
+    entry_points={"nbdev": [f"{s['lib_path']}={s['lib_path']}._modidx:d"],
+                  "console_scripts": s["console_scripts"].split()},
 )

@@ -1,6 +1,8 @@
-"""What `make book` runs: fetch the data, and one task per notebook; the site comes after it. pytask skips what nothing has changed for.
+"""What `make book` runs: fetch the data, and one task per notebook; the site comes after it.
 
-What a cell or a result does wrong fails no task: it stands in _build, on the page and in the summary (`build.red`).
+pytask skips what nothing has changed for.
+
+What a cell or a result does wrong fails no task: it stands in _build, on the page and in the summary (`results.red`).
 One chapter: `pytask -n 2 -k 01_mlp`. Many machines: `pytask -n 2 --parallel-backend dask`, see CONTRIBUTING.md.
 """
 import json
@@ -10,7 +12,9 @@ from typing import Annotated, Any
 
 from pytask import PathNode, Product, PythonNode, mark, task
 
-from engagement_book.workbench import build, load
+from engagement_book.workbench import load
+from engagement_book.workbench.engine.graph import chapters, depends_on, selected
+from engagement_book.workbench.engine.run import begin, product, run_chapter
 
 
 class Content(PathNode):
@@ -21,13 +25,13 @@ class Content(PathNode):
 
 
 def result(kind: str, name: str) -> Content:
-    return Content.from_path(build.product(kind, name))
+    return Content.from_path(product(kind, name))
 
 
-
-build.begin()
-chapters = build.selected(os.environ.get("EB_CHAPTERS", "")) or list(build.chapters())
-sets_of = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}      # two sets may come from one archive
+begin()
+notebooks = chapters()
+# two may share an archive
+sets_of = {d["file"]: (name, d) for name, d in load.manifest().items() if "package" in d}
 
 for file, (name, d) in sets_of.items():
 
@@ -40,18 +44,19 @@ for file, (name, d) in sets_of.items():
         load.archive(name, json.loads(d))
 
 
-for name in chapters:
-    content, needed = build.depends_on(build.chapters()[name])
+for name in selected(os.environ.get("EB_CHAPTERS", "")) or notebooks:
+    content, needed = depends_on(notebooks[name])
 
-    @task(id=name, kwargs={"archives": needed} if needed else {})      # tasks with an empty list of archives would all depend on one node
-    @(mark.try_first if not name.startswith("00_") else lambda f: f)     # the long ones first, so that no worker ends idle
+    # tasks with an empty list would all depend on one node
+    @task(id=name, kwargs={"needed": needed} if needed else {})
+    # the long ones first, so that no worker ends idle
+    @(mark.try_first if not name.startswith("00_") else lambda f: f)
     def task_execute(
         name: str = name,
         content: Any = PythonNode(value=content, hash=True),
-        archives: list[Path] | None = None,
+        needed: list[Path] | None = None,        # archives
         executed: Annotated[Path, Product] = result("executed", name),
         records: Annotated[Path, Product] = result("records", name),
         stats: Annotated[Path, Product] = result("stats", name),
     ) -> None:
-        build.execute(name)
-
+        run_chapter(name)

@@ -1,11 +1,13 @@
-"Sphinx configuration of the site. The pages come from engagement_book.workbench.site; nothing here reaches the network."
+"""Sphinx configuration of the site. The pages come from engagement_book.workbench.press.site; nothing here reaches the
+network."""
 import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 here = Path(__file__).parent
 sys.path.insert(0, str(here / "_ext"))
-sys.modules.setdefault("rfc3987_syntax", None)      # jsonschema would import it to validate IRIs: a second, and nothing here needs it
+# jsonschema would import it to validate IRIs: a second, and nothing here needs it
+sys.modules.setdefault("rfc3987_syntax", None)
 settings = ConfigParser(delimiters=["="])
 settings.read(here.parent / "settings.ini", encoding="utf-8")
 
@@ -31,9 +33,11 @@ html_js_files = [("filter.js", {"defer": "defer"})]
 html_search_language = "zh"
 html_copy_source = True
 html_show_sourcelink = True
-html_theme_options = {"use_download_button": True, "use_fullscreen_button": True, "home_page_in_toc": True, "show_navbar_depth": 1, "navbar_persistent": [], "toc_title": "On this page"}
+html_theme_options = {"use_download_button": True, "use_fullscreen_button": True, "home_page_in_toc": True,
+                      "show_navbar_depth": 1, "navbar_persistent": [], "toc_title": "On this page"}
 mathjax_path = "vendor/mathjax-3.2.2-tex-svg.js"
-mathjax3_config = {"options": {"processHtmlClass": "tex2jax_process|mathjax_process|math|output_area", "enableMenu": False}}
+mathjax3_config = {"options": {"processHtmlClass": "tex2jax_process|mathjax_process|math|output_area",
+                               "enableMenu": False}}
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 exclude_patterns = ["_build"]

@@ -1,4 +1,5 @@
-"""The tests read a built book. The first one that asks for it builds it (content-hashed, so an up-to-date book costs a second)."""
+"""The tests read a built book. The first one that asks for it builds it (content-hashed, so an up-to-date book costs
+a second)."""
 import os
 import shutil
 import subprocess
@@ -7,24 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from engagement_book.workbench.build import all_cards, chapters
+from engagement_book.workbench.engine.graph import chapters
+from engagement_book.workbench.engine.results import all_cards
 from engagement_book.workbench.house import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--allow-file-access-from-files"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--allow-file-access-from-files"]
 
 
 def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
     "The build in a folder, with that folder's package."
     cmd = [sys.executable, "-m", "pytask", *args]
-    return subprocess.run(cmd, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "160", "EB_BUILD": "", **env}, capture_output=True, text=True)
+    return subprocess.run(cmd, cwd=folder,
+                          env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "160", "EB_BUILD": "", **env},
+                          capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
 def book() -> dict[str, list[dict]]:
     "Cards of every chapter of the freshly built book."
-    code = "import sys; from engagement_book.workbench.build import make_book; sys.exit(make_book())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "EB_BUILD": ""}, capture_output=True, text=True)
+    code = "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "EB_BUILD": ""},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     found = all_cards()
     assert found.keys() == chapters().keys()
@@ -38,24 +44,28 @@ def small_book(tmp_path: Path) -> Path:
 
     for name in ("settings.ini", "task_book.py", "requirements.lock", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "engagement_book", tmp_path / "engagement_book", ignore=shutil.ignore_patterns("__pycache__", "networks", "recommend"))
+    shutil.copytree(ROOT / "engagement_book", tmp_path / "engagement_book",
+                    ignore=shutil.ignore_patterns("__pycache__", "networks", "recommend"))
     shutil.copytree(ROOT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("cache", "*.gz"))
     (tmp_path / "data" / "cache").symlink_to(os.environ.get("ENGAGEMENT_BOOK_CACHE") or ROOT / "data" / "cache")
     (tmp_path / "engagement_book" / "tiny").mkdir()
     (tmp_path / "engagement_book" / "tiny" / "__init__.py").write_text("")
     (tmp_path / "engagement_book" / "tiny" / "one.py").write_text("def double(x):\n    return 2 * x\n")
-    shutil.copytree(ROOT / "nbs" / "_static", tmp_path / "nbs" / "_static")
+    for name in ("_static", "_templates"):
+        shutil.copytree(ROOT / "nbs" / name, tmp_path / "nbs" / name)
     for name in ("references.bib", "conf.py"):
         shutil.copy(ROOT / "nbs" / name, tmp_path / "nbs" / name)
     cells = {
         "index": ["# Small book\n\n> Four notebooks."],
         "01_tiny/01_one": ["# One\n\n> Text.", "from engagement_book.tiny.one import double\ndouble(2)"],
         "01_tiny/02_two": ["# Two\n\n> Text.", "from engagement_book.tiny.one import double\nprint(double(21))"],
-        "01_tiny/03_three": ["# Three\n\n> Text.", "from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-a1', got=.880797)"],
+        "01_tiny/03_three": ["# Three\n\n> Text.",
+                             "from engagement_book.workbench.claim import claim\nclaim('2.3.1-mlp-a1', got=.880797)"],
     }
     for name, (text, *code) in cells.items():
         nb = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "python3"}})
-        nb.cells = [nbformat.v4.new_markdown_cell(text, id="title"), *(nbformat.v4.new_code_cell(c, id=f"c{i}") for i, c in enumerate(code))]
+        nb.cells = [nbformat.v4.new_markdown_cell(text, id="title"),
+                    *(nbformat.v4.new_code_cell(c, id=f"c{i}") for i, c in enumerate(code))]
         path = tmp_path / "nbs" / f"{name}.ipynb"
         path.parent.mkdir(exist_ok=True)
         nbformat.write(nb, path)
@@ -65,7 +75,8 @@ def small_book(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser():
     if not CHROMIUM:
-        # The pages are tested in CI, where `.ci/run` installs Chromium; on a reader's computer without one there is nothing to start.
+        # The pages are tested in CI, where `.ci/run` installs Chromium; on a reader's computer without one there is
+        # nothing to start.
         if os.environ.get("CI"):
             pytest.fail("CI needs Chromium: .ci/run installs it")
         pytest.skip("no Chromium on this computer; CI has one (no expiry: optional software)")

@@ -11,7 +11,7 @@ import pytest
 from pybtex.database import parse_string
 from pybtex.plugin import find_plugin
 
-from engagement_book.workbench import build
+from engagement_book.workbench.engine.graph import chapters, code_of
 from engagement_book.workbench.house import ROOT
 from engagement_book.workbench.load import manifest
 
@@ -50,13 +50,13 @@ def links(entry) -> dict[str, str]:
 def cited() -> set[tuple[str, str]]:
     "(file, key) of every citation in notebooks' text and code and in the list of data sets."
     found = {("datasets.toml", d["citation"]) for d in manifest().values()}
-    for name, path in build.chapters().items():
+    for name, path in chapters().items():
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "markdown":
                 for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", cell.source):
                     found |= {(name, key.strip()) for key in keys.split(",")}
         # The workbench's own notebooks name sources that do not exist, to show the refusal.
-        for node in ast.walk(ast.parse("" if name.startswith("00_") else build.code_of(path))):
+        for node in ast.walk(ast.parse("" if name.startswith("00_") else code_of(path))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("claim", "record"):
                 for k in node.keywords:
                     if k.arg == "source" and isinstance(k.value, ast.Constant) and k.value.value:

@@ -1,4 +1,5 @@
-"""A class hands in more than thirty notebooks, most of them broken on purpose: each has the row it should have, and nothing else is touched."""
+"""A class hands in more than thirty notebooks, most of them broken on purpose: each has the row it should have, and
+nothing else is touched."""
 import copy
 import csv
 import functools
@@ -11,9 +12,9 @@ import nbformat
 import psutil
 import pytest
 
-from engagement_book.workbench import classroom, grade, lab
-from engagement_book.workbench.build import chapters
-from engagement_book.workbench.confined import Limits, walls
+from engagement_book.workbench.desk import classroom, grade, lab
+from engagement_book.workbench.desk.confined import Limits, walls
+from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.house import ROOT
 
 CELL, TEXT = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
@@ -24,20 +25,24 @@ from engagement_book.workbench.check import Check
 
 numbers = st.floats(1, 9)
 check_share = Check("share", lambda a, b: 1 - b / (a + b), st.tuples(numbers, numbers), {
-    "ratio": (lambda a, b: a / b, "part by part"), "the other": (lambda a, b: b / (a + b), "the other part")}, rtol=1e-6)
+    "ratio": (lambda a, b: a / b, "part by part"),
+    "the other": (lambda a, b: b / (a + b), "the other part")}, rtol=1e-6)
 scores = st.lists(st.integers(0, 50), min_size=3, max_size=6, unique=True).map(np.array)
 check_top = Check("top", lambda s, k: np.array(sorted(range(len(s)), key=lambda i: -s[i])[:k]),
     st.tuples(scores, st.integers(1, 3)), {
-    "worst first": (lambda s, k: np.argsort(s)[:k], "sorted upwards"), "scores": (lambda s, k: np.sort(s)[::-1][:k], "values, not places")})
+    "worst first": (lambda s, k: np.argsort(s)[:k], "sorted upwards"),
+    "scores": (lambda s, k: np.sort(s)[::-1][:k], "values, not places")})
 check_tally = Check("tally", lambda w: {x: sum(y == x for y in w) for x in w},
-    st.tuples(st.lists(st.sampled_from("abc"), min_size=1)), {"once": (lambda w: dict.fromkeys(w, 1), "each word once")})"""
+    st.tuples(st.lists(st.sampled_from("abc"), min_size=1)),
+    {"once": (lambda w: dict.fromkeys(w, 1), "each word once")})"""
 SHARE, TOP, TALLY = ("def share(a, b):\n    return a / (b + a)", "def top(s, k):\n    return (-s).argsort()[:k]",
                      "from collections import Counter\ndef tally(words):\n    return Counter(words)")
 
 
 def exercise(name, args, solution):
     return [TEXT(f"### Exercise: {name}\nWrite it.", id=f"{name}-task"),
-            CELL(f"def {name}({args}):\n    ### BEGIN SOLUTION\n    return {solution}\n    ### END SOLUTION", id=f"{name}-answer"),
+            CELL(f"def {name}({args}):\n    ### BEGIN SOLUTION\n    return {solution}\n    ### END SOLUTION",
+                 id=f"{name}-answer"),
             CELL(f"check_{name}({name})\nprint(trained)", id=f"{name}-check")]
 
 
@@ -49,7 +54,8 @@ def books(tmp_path_factory) -> dict[str, Path]:
         CELL("import time\ntime.sleep(600)\ntrained = 1", id="three-train"), TEXT("## Exercises", id="three-more"),
         *exercise("share", "a, b", "a / (a + b)"), *exercise("top", "s, k", "np.argsort(-s)[:k]"),
         *exercise("tally", "words", "{w: words.count(w) for w in words}")])
-    other = nbformat.v4.new_notebook(cells=[TEXT("# Other", id="other-title"), CELL("check_x = print", id="other-a"), *exercise("x", "", "1")])
+    other = nbformat.v4.new_notebook(cells=[TEXT("# Other", id="other-title"), CELL("check_x = print", id="other-a"),
+                                            *exercise("x", "", "1")])
     there = tmp_path_factory.mktemp("book")
     for name, nb in (("three", small), ("other", other)):
         nbformat.write(nb, there / f"{name}.ipynb")
@@ -91,7 +97,8 @@ def with_fake_checks(nb):
 
 
 def shuffled(nb):
-    nb.cells = [nbformat.from_dict(c | {"metadata": {"tags": ["setup"], "deletable": True}}) for c in reversed(nb.cells) for _ in range(2)]
+    nb.cells = [nbformat.from_dict(c | {"metadata": {"tags": ["setup"], "deletable": True}}) for c in reversed(nb.cells)
+                for _ in range(2)]
 
 
 def old_format(nb):
@@ -104,7 +111,7 @@ for kind in ("check",):
     display({MIME: {"kind": kind, "name": "share", "passed": True}, "text/plain": "right"}, raw=True)
 """
 PATCHED = FAKE + """import engagement_book.workbench.check as c, engagement_book.workbench.cards as d
-from engagement_book.workbench import grade
+from engagement_book.workbench.desk import grade
 c.emit = d.emit = lambda *args, **kwargs: None
 import engagement_book.workbench.verdicts as v
 v.emit = lambda *args, **kwargs: None
@@ -137,29 +144,42 @@ libc = ctypes.CDLL(None)
 
 
 def the_class(books, canary: Path, held: set) -> dict:
-    "File → (its content, {exercise: (state, mistake, part of the problem)} for what is not right; or a row for the whole file)."
+    """File → (its content, {exercise: (state, mistake, part of the problem)} for what is not right; or a row for the
+    whole file)."""
     hang = ("not yet", "", "no end within 3 s")
     own, kernel = (lambda **kw: handed_in(books, **kw)), {"files", "processes and network"} <= held
     everything = lambda state, why="": dict.fromkeys(("share", "top", "tally"), (state, "", why))
-    children = LIBC + "for _ in range(3):\n    if libc.fork() == 0:\n        os.setsid(); libc.sleep(1000); os._exit(0)\n"
+    children = LIBC + ("for _ in range(3):\n    if libc.fork() == 0:\n        os.setsid(); libc.sleep(1000); "
+                       "os._exit(0)\n")
     return {
         "right.ipynb": (own(), {}),
         "open.ipynb": (own(share=None, top=None, tally=None), everything("open")),
-        "emptied.ipynb": (own(share="", top="# later\n", tally="pass"), {"share": ("open", "", ""), "top": ("open", "", ""), "tally": ("error", "", "defines no tally")}),
-        "ratio.ipynb": (own(share="def share(a, b):\n    return a / b"), {"share": ("not yet", "ratio", "expected 0.5")}),
-        "other part.ipynb": (own(share="def share(a, b):\n    return b / (a + b)"), {"share": ("not yet", "the other", "")}),
-        "worst first.ipynb": (own(top="def top(s, k):\n    return s.argsort()[:k]"), {"top": ("not yet", "worst first", "")}),
-        "scores.ipynb": (own(top="def top(s, k):\n    return np.sort(s)[::-1][:k]"), {"top": ("not yet", "scores", "")}),
+        "emptied.ipynb": (own(share="", top="# later\n", tally="pass"),
+                          {"share": ("open", "", ""), "top": ("open", "", ""),
+                           "tally": ("error", "", "defines no tally")}),
+        "ratio.ipynb": (own(share="def share(a, b):\n    return a / b"),
+                        {"share": ("not yet", "ratio", "expected 0.5")}),
+        "other part.ipynb": (own(share="def share(a, b):\n    return b / (a + b)"),
+                             {"share": ("not yet", "the other", "")}),
+        "worst first.ipynb": (own(top="def top(s, k):\n    return s.argsort()[:k]"),
+                              {"top": ("not yet", "worst first", "")}),
+        "scores.ipynb": (own(top="def top(s, k):\n    return np.sort(s)[::-1][:k]"),
+                         {"top": ("not yet", "scores", "")}),
         "once.ipynb": (own(tally="def tally(w):\n    return {x: 1 for x in w}"), {"tally": ("not yet", "once", "")}),
         "half.ipynb": (own(share="def share(a, b):\n    return .5"), {"share": ("not yet", "", "expected")}),
         "for ever.ipynb": (own(share="def share(a, b):\n    while True: pass"), {"share": hang}),
-        "for ever in a cell.ipynb": (own(share=SHARE + "\nwhile True: pass"), {"share": ("error", "", "no end within 3 s")}),
+        "for ever in a cell.ipynb": (own(share=SHARE + "\nwhile True: pass"),
+                                     {"share": ("error", "", "no end within 3 s")}),
         "sleeps.ipynb": (own(top="import time\ndef top(s, k):\n    time.sleep(1e6)"), {"top": hang}),
         "bare except.ipynb": (own(share=BARE), {"share": hang}),
-        "deleted.ipynb": (own(change=without("top-answer", "top-check", "share-check", "three-setup")), {"top": ("not found", "", "top")}),
-        "fake checks.ipynb": (own(share=None, top=None, change=with_fake_checks), {"share": ("open", "", ""), "top": ("open", "", "")}),
-        "fake card.ipynb": (own(share=FAKE + "def share(a, b):\n    " + FAKE.replace("\n", "\n    ") + "\n    return a / b"), {"share": ("not yet", "ratio", "")}),
-        "patched.ipynb": (own(share=PATCHED + "def share(a, b):\n    return a / b", tally=None), {"share": ("not yet", "ratio", ""), "tally": ("open", "", "")}),
+        "deleted.ipynb": (own(change=without("top-answer", "top-check", "share-check", "three-setup")),
+                          {"top": ("not found", "", "top")}),
+        "fake checks.ipynb": (own(share=None, top=None, change=with_fake_checks),
+                              {"share": ("open", "", ""), "top": ("open", "", "")}),
+        "fake card.ipynb": (own(share=FAKE + "def share(a, b):\n    " + FAKE.replace("\n", "\n    ")
+                                + "\n    return a / b"), {"share": ("not yet", "ratio", "")}),
+        "patched.ipynb": (own(share=PATCHED + "def share(a, b):\n    return a / b", tally=None),
+                          {"share": ("not yet", "ratio", ""), "tally": ("open", "", "")}),
         "forged.ipynb": (own(share=FORGED), {"share": ("not yet", "", "cannot be read")}),
         "essay.docx": ("PK", ("", "no notebook: its name")),
         "torn.ipynb": (own()[:-70], ("", "damaged")),
@@ -168,26 +188,45 @@ def the_class(books, canary: Path, held: set) -> dict:
         "empty.ipynb": ("", ("", "empty")),
         "format 3.ipynb": (own(change=old_format), ("", "format 3")),
         "list.ipynb": ("[" * 100_000, ("", "damaged")),
-        "leaves.ipynb": (own(share="import os\nos._exit(0)"), {"share": ("error", "", "ended by itself (exit code 0)")}),
-        "leaves in answer.ipynb": (own(top="import os\ndef top(s, k):\n    os._exit(3)"), {"top": ("not yet", "", "ended by itself (exit code 3)")}),
-        "kills.ipynb": (own(share="import os\nos.kill(os.getppid(), 9)\n"), {"share": ("error", "", "may not call os.kill")}),
-        "memory.ipynb": (own(tally="def tally(w):\n    return bytearray(10**10)"), {"tally": ("not yet", "", "MemoryError")}),
-        "hoards.ipynb": (own(tally="def tally(w):\n    x = []\n    while True: x.append(bytearray(10**7))"), {"tally": ("not yet", "", "")}),
-        "laughs.ipynb": (own(top="def top(s, k):\n    x = [1]\n    for _ in range(30): x = [x] * 10\n    return x"), {"top": ("not yet", "", "too many parts")}),
-        "forks.ipynb": (own(share="import os\nwhile True: os.fork()"), {"share": ("error", "", "may not call os.fork")}),
-        "writes.ipynb": (own(share=f"open({str(canary)!r}, 'w').write('x')\n"), {"share": ("error", "", "its own folder only")}),
-        "network.ipynb": (own(share="import socket\ndef share(a, b):\n    socket.create_connection(('192.0.2.1', 80))"), {"share": ("not yet", "", "tried to reach")}),
-        "prints.ipynb": (own(share="def share(a, b):\n    print('x' * 10**7)\n    return a / (b + a)", change=own_cell("print('y' * 10**8)")), {}),
-        "quits.ipynb": (own(share="def share(a, b):\n    raise SystemExit", top="raise SystemExit"), {"share": ("not yet", "", "SystemExit"), "top": ("error", "", "SystemExit")}),
-        "=1+1 王 小明.ipynb": (own(share="def share(a, b):\n    raise ValueError('=cmd()')"), {"share": ("not yet", "", "=cmd()")}),
+        "leaves.ipynb": (own(share="import os\nos._exit(0)"),
+                         {"share": ("error", "", "ended by itself (exit code 0)")}),
+        "leaves in answer.ipynb": (own(top="import os\ndef top(s, k):\n    os._exit(3)"),
+                                   {"top": ("not yet", "", "ended by itself (exit code 3)")}),
+        "kills.ipynb": (own(share="import os\nos.kill(os.getppid(), 9)\n"),
+                        {"share": ("error", "", "may not call os.kill")}),
+        "memory.ipynb": (own(tally="def tally(w):\n    return bytearray(10**10)"),
+                         {"tally": ("not yet", "", "MemoryError")}),
+        "hoards.ipynb": (own(tally="def tally(w):\n    x = []\n    while True: x.append(bytearray(10**7))"),
+                         {"tally": ("not yet", "", "")}),
+        "laughs.ipynb": (own(top="def top(s, k):\n    x = [1]\n    for _ in range(30): x = [x] * 10\n    return x"),
+                         {"top": ("not yet", "", "too many parts")}),
+        "forks.ipynb": (own(share="import os\nwhile True: os.fork()"),
+                        {"share": ("error", "", "may not call os.fork")}),
+        "writes.ipynb": (own(share=f"open({str(canary)!r}, 'w').write('x')\n"),
+                         {"share": ("error", "", "its own folder only")}),
+        "network.ipynb": (own(share="import socket\ndef share(a, b):\n    socket.create_connection(('192.0.2.1', 80))"),
+                          {"share": ("not yet", "", "tried to reach")}),
+        "prints.ipynb": (own(share="def share(a, b):\n    print('x' * 10**7)\n    return a / (b + a)",
+                             change=own_cell("print('y' * 10**8)")), {}),
+        "quits.ipynb": (own(share="def share(a, b):\n    raise SystemExit", top="raise SystemExit"),
+                        {"share": ("not yet", "", "SystemExit"), "top": ("error", "", "SystemExit")}),
+        "=1+1 王 小明.ipynb": (own(share="def share(a, b):\n    raise ValueError('=cmd()')"),
+                            {"share": ("not yet", "", "=cmd()")}),
         "王/shuffled twice.ipynb": (own(change=shuffled), {}),
-        "王/helper.ipynb": (own(share="def share(a, b):\n    return a / total(a, b)", change=own_cell("%time total = lambda a, b: a + b")), {}),
-        "王/nothing.ipynb": (own(share="def share(a, b):\n    a / (a + b)", top="def top(s, k)\n    pass", tally="def tally(w):\n    return words"),
-            {"share": ("not yet", "", ""), "top": ("error", "", "SyntaxError"), "tally": ("not yet", "", "NameError: name 'words' is not defined, in the line: return words")}),
-        "mutates.ipynb": (own(top="def top(s, k):\n    s.sort()\n    return s[::-1][:k]"), {"top": ("not yet", "scores", "")}),
-        **({"behind its back.ipynb": (own(share=LIBC + f"libc.kill(-1, 9)\nlibc.open(b'{canary}', 65, 511)\nos.remove = None\nlibc.unlink(b'{books['three']}')\n" + SHARE), {}),
+        "王/helper.ipynb": (own(share="def share(a, b):\n    return a / total(a, b)",
+                               change=own_cell("%time total = lambda a, b: a + b")), {}),
+        "王/nothing.ipynb": (own(share="def share(a, b):\n    a / (a + b)", top="def top(s, k)\n    pass",
+                                tally="def tally(w):\n    return words"),
+            {"share": ("not yet", "", ""), "top": ("error", "", "SyntaxError"),
+             "tally": ("not yet", "", "NameError: name 'words' is not defined, in the line: return words")}),
+        "mutates.ipynb": (own(top="def top(s, k):\n    s.sort()\n    return s[::-1][:k]"),
+                          {"top": ("not yet", "scores", "")}),
+        **({"behind its back.ipynb": (own(share=LIBC
+                                          + f"libc.kill(-1, 9)\nlibc.open(b'{canary}', 65, 511)\nos.remove = "
+                                            f"None\nlibc.unlink(b'{books['three']}')\n" + SHARE), {}),
             "children.ipynb": (own(share=children + SHARE), {}),
-            "bomb.ipynb": (own(share=LIBC + "while True: libc.fork()"), {"share": ("error", "", "started more than 8 processes")})} if kernel else {}),
+            "bomb.ipynb": (own(share=LIBC + "while True: libc.fork()"),
+                           {"share": ("error", "", "started more than 8 processes")})} if kernel else {}),
     }
 
 
@@ -238,7 +277,9 @@ def test_no_field_is_a_formula(graded):
 
 
 def test_nothing_is_left_running(graded):
-    left = [p for p in psutil.process_iter(["cmdline"]) if "workbench.grade import serve" in " ".join(p.info["cmdline"] or [])]
+    left = [p
+            for p in psutil.process_iter(["cmdline"])
+            if "workbench.desk.grade import serve" in " ".join(p.info["cmdline"] or [])]
     assert not left
 
 
@@ -292,19 +333,22 @@ def test_the_books_own_solutions_are_right_and_its_stubs_open(name, tmp_path):
 
 @pytest.mark.parametrize("name", classroom.lessons())
 def test_a_students_copy_has_no_trace_of_a_solution(name, monkeypatch):
-    monkeypatch.setattr(lab, "book_map", lambda *args: "", raising=False)      # it reads the whole book for each cell of text
+    # it reads the whole book for each cell of text
+    monkeypatch.setattr(lab, "book_map", lambda *args: "", raising=False)
     nb = nbformat.read(chapters()[name], 4)
     found = classroom.exercises(nb)
     elsewhere = "\n".join(c.source for c in nb.cells if c.id not in {e.cell for e in found})
     student, teacher = (classroom.class_copy(nb, s) for s in (False, True))
     text = "\n".join(c.source for c in student.cells)
-    secret = [line for e in found for line in e.solution.split("\n")[1:] if line not in e.stub and len(line.strip()) > 12 and line.strip() not in elsewhere]
+    secret = [line for e in found for line in e.solution.split("\n")[1:] if line not in e.stub
+              and len(line.strip()) > 12 and line.strip() not in elsewhere]
     assert not found or secret
     assert not [line for line in secret if line.strip() in text] and "### BEGIN" not in text
     by_id = {c.id: c for c in student.cells}
     for e in found:
         assert by_id[e.cell].source == e.stub and by_id[e.cell].metadata.get("editable") is True
-        assert all(by_id[i].metadata.get("editable") is False and by_id[i].metadata.deletable is False for i in (*e.task, *e.checked_in))
+        assert all(by_id[i].metadata.get("editable") is False and by_id[i].metadata.deletable is False
+                   for i in (*e.task, *e.checked_in))
         assert next(c.source for c in teacher.cells if c.id == e.cell) == e.solution
     nbformat.validate(student)
     nbformat.validate(teacher)

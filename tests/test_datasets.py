@@ -1,4 +1,5 @@
-"""`load`: tampering, truncation, two processes at once, a killed download, no network, wrong version. A server on this computer plays the registry."""
+"""`load`: tampering, truncation, two processes at once, a killed download, no network, wrong version. A server on
+this computer plays the registry."""
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engagement_book.workbench import load
+from engagement_book.workbench.press.datasets import dataset_card
 
 NAME = "cdnow"
 D = load.entry(NAME)
@@ -38,7 +40,8 @@ class Registry:
                 if self.path.endswith(".whl"):
                     registry.asked += 1
                     return self.answer(registry.content, "application/octet-stream")
-                page = f'<!doctype html><a href="/files/{D["file"]}#sha256={hashlib.sha256(registry.content).hexdigest()}">{D["file"]}</a>'
+                digest = hashlib.sha256(registry.content).hexdigest()
+                page = f'<!doctype html><a href="/files/{D["file"]}#sha256={digest}">{D["file"]}</a>'
                 self.answer(page.encode(), "text/html")
 
             def answer(self, body, kind):
@@ -60,14 +63,16 @@ class Registry:
 
     def env(self, cache) -> dict:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
-        return {**clean, "PIP_INDEX_URL": f"http://127.0.0.1:{self.server.server_port}/simple/", "PIP_CONFIG_FILE": os.devnull, "ENGAGEMENT_BOOK_CACHE": str(cache), "NO_PROXY": "*", "no_proxy": "*"}
+        return {**clean, "PIP_INDEX_URL": f"http://127.0.0.1:{self.server.server_port}/simple/",
+                "PIP_CONFIG_FILE": os.devnull, "ENGAGEMENT_BOOK_CACHE": str(cache), "NO_PROXY": "*", "no_proxy": "*"}
 
 
 CODE = f"from engagement_book.workbench.load import load; print(len(load({NAME!r}).purchases))"
 
 
 def loading(env, **kw):
-    return subprocess.Popen([sys.executable, "-c", CODE], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **kw)
+    return subprocess.Popen([sys.executable, "-c", CODE], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, start_new_session=True, **kw)
 
 
 def rows(process) -> str:
@@ -76,7 +81,9 @@ def rows(process) -> str:
     return out.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b[:99] + bytes([b[99] ^ 1]) + b[100:]], ids=["truncated", "empty", "one bit"])
+@pytest.mark.parametrize("damage",
+                         [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b[:99] + bytes([b[99] ^ 1]) + b[100:]],
+                         ids=["truncated", "empty", "one bit"])
 def test_a_damaged_cached_file_is_fetched_again_once(archive, tmp_path, damage):
     registry = Registry(archive.read_bytes())
     (tmp_path / D["file"]).write_bytes(damage(archive.read_bytes()))
@@ -122,7 +129,8 @@ def test_a_full_disk_leaves_nothing_behind(archive, tmp_path):
     "A file may not grow beyond 64 KB, which is what a full disk looks like from inside."
     import resource
 
-    p = loading(Registry(archive.read_bytes()).env(tmp_path), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)))
+    p = loading(Registry(archive.read_bytes()).env(tmp_path),
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)))
     _, err = p.communicate(timeout=120)
     assert p.returncode and "DataError: cannot fetch 'cdnow'" in err, err[-2000:]
     assert not list(tmp_path.glob(".fetch-*")) and not (tmp_path / D["file"]).exists()
@@ -142,7 +150,10 @@ def test_a_cache_that_only_others_may_write_is_read(archive, tmp_path):
     cache = tmp_path / "theirs"
     cache.mkdir()
     env = Registry(archive.read_bytes()).env(cache)
-    for file, code, words in ((archive, 0, "69659"), (None, 1, f"DataError: 'cdnow': {D['file']} must be fetched, and nothing can be written to {cache}")):
+    for file, code, words in ((archive, 0, "69659"),
+                              (None, 1,
+                               f"DataError: 'cdnow': {D['file']} must be fetched, and nothing can be written to "
+                               f"{cache}")):
         cache.chmod(0o755)
         (cache / D["file"]).unlink(missing_ok=True)
         if file:
@@ -189,7 +200,9 @@ def test_the_code_of_a_source_archive_is_never_run(tmp_path):
 
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as t:
-        for name, text in (("trap-1.0/setup.py", f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup; setup(name='trap', version='1.0')"), ("trap-1.0/PKG-INFO", "Name: trap\nVersion: 1.0")):
+        for name, text in (("trap-1.0/setup.py",
+                            f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup; setup(name='trap', "
+                            f"version='1.0')"), ("trap-1.0/PKG-INFO", "Name: trap\nVersion: 1.0")):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             t.addfile(info, io.BytesIO(text.encode()))
@@ -198,10 +211,12 @@ def test_the_code_of_a_source_archive_is_never_run(tmp_path):
     (links / "trap-1.0.tar.gz").write_bytes(data.getvalue())
     cache = tmp_path / "cache"
     cache.mkdir()
-    code = f"""
-from engagement_book.workbench.load import archive
-print(archive("trap", dict(package="trap", version="1.0", file="trap-1.0.tar.gz", sha256={hashlib.sha256(data.getvalue()).hexdigest()!r})).name)"""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")} | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links), "PIP_CONFIG_FILE": os.devnull, "ENGAGEMENT_BOOK_CACHE": str(cache)}
+    d = {"package": "trap", "version": "1.0", "file": "trap-1.0.tar.gz",
+         "sha256": hashlib.sha256(data.getvalue()).hexdigest()}
+    code = f"from engagement_book.workbench.load import archive\nprint(archive('trap', {d!r}).name)"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+    env |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links), "PIP_CONFIG_FILE": os.devnull,
+            "ENGAGEMENT_BOOK_CACHE": str(cache)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip().endswith("trap-1.0.tar.gz"), done.stderr[-2000:]
     assert not (tmp_path / "ran").exists()
@@ -221,7 +236,7 @@ def test_rows_are_counted(archive, monkeypatch):
 
 @pytest.mark.parametrize("name", load.manifest())
 def test_every_set_loads_and_has_a_card(name):
-    card = load.dataset_card(name)
+    card = dataset_card(name)
     for words in ("**Nature**", "**Licence**", "**Cite**", "**Caveats**"):
         assert words in card
 

@@ -6,7 +6,8 @@ import pytest
 
 from engagement_book.workbench.house import ROOT
 
-BY_DEFAULT = re.compile(r"([-−]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-−+]?\d+)?)(?:\s+\w+)?\s+by default")      # with its unit, if it has one
+# with its unit, if it has one
+BY_DEFAULT = re.compile(r"([-−]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-−+]?\d+)?)(?:\s+\w+)?\s+by default")
 
 
 def _number(node: ast.expr | None):
@@ -31,13 +32,15 @@ def _arguments(function: ast.FunctionDef):
 
 
 def _functions(tree: ast.Module):
-    "(name, [(line, argument, default)]) of every public function, method and class with fields; a patched method carries its class."
+    """(name, [(line, argument, default)]) of every public function, method and class with fields; a patched method
+    carries its class."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             patched = any(ast.unparse(d) == "patch" for d in node.decorator_list)
             yield f"{ast.unparse(node.args.args[0].annotation)}.{node.name}" if patched else node.name, _arguments(node)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield node.name, [(f.lineno, f.target.id, f.value) for f in node.body if isinstance(f, ast.AnnAssign) and f.value]
+            yield node.name, [(f.lineno, f.target.id, f.value) for f in node.body if isinstance(f, ast.AnnAssign)
+                              and f.value]
             for f in node.body:
                 if isinstance(f, ast.FunctionDef) and (f.name == "__init__" or not f.name.startswith("_")):
                     yield f"{node.name}.{f.name}", _arguments(f)
@@ -55,7 +58,8 @@ def undocumented(
 
 
 MODULES = {".".join(p.relative_to(ROOT / "engagement_book").with_suffix("").parts): p
-           for p in sorted((ROOT / "engagement_book").glob("*/*.py")) if p.parent.name != "workbench" and p.name != "__init__.py"}
+           for p in sorted((ROOT / "engagement_book").glob("*/*.py")) if p.parent.name != "workbench"
+           and p.name != "__init__.py"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -99,5 +103,6 @@ def test_the_numbers_are_read_as_python_and_people_write_them():
 
 
 def test_a_changed_default_is_seen():
-    for before, after in ((".9,", ".8,"), ("= 1_000", "= 1_001"), ("1e-3,", "2e-3,"), ("-1.", "1."), ("self, d: int = 2", "self, d: int = 3")):
+    for before, after in ((".9,", ".8,"), ("= 1_000", "= 1_001"), ("1e-3,", "2e-3,"), ("-1.", "1."),
+                          ("self, d: int = 2", "self, d: int = 3")):
         assert len(undocumented(ast.parse(SAMPLE.replace(before, after)), SAMPLE)) == 5, before

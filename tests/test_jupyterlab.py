@@ -1,4 +1,5 @@
-"""JupyterLab in a real browser, as a learner meets it: start page, lesson, exercise wrong and right, progress, an update, nothing lost."""
+"""JupyterLab in a real browser, as a learner meets it: start page, lesson, exercise wrong and right, progress, an
+update, nothing lost."""
 import json
 import os
 import re
@@ -11,17 +12,20 @@ import urllib.request
 
 import nbformat
 import pytest
-from test_site import change, has_run
+from test_press import change, has_run
 
 from engagement_book.workbench.house import ROOT
 
 CHECK = '''from hypothesis import strategies as st
 from engagement_book.workbench.check import Check
 '''
-CHECK += '''check_triple = Check("triple", lambda x: x + x + x, st.tuples(st.integers(1, 9)), wrong={"doubled": (lambda x: 2 * x, "one x short")})'''
+CHECK += '''check_triple = Check("triple", lambda x: x + x + x, st.tuples(st.integers(1, 9)),
+    wrong={"doubled": (lambda x: 2 * x, "one x short")})'''
 CALL = "check_triple(triple)"
 STUB = "def triple(x):\n    ### BEGIN SOLUTION\n    return 3 * x\n    ### END SOLUTION"
-STYLED = {"output_type": "display_data", "metadata": {}, "data": {"text/html": "<style>.eb-once { display: none }</style><p class='eb-once'>dark</p><p>light figure</p>", "text/plain": "figure"}}
+STYLED = {"output_type": "display_data", "metadata": {},
+          "data": {"text/html": "<style>.eb-once { display: none }</style><p class='eb-once'>dark</p><p>light "
+                                "figure</p>", "text/plain": "figure"}}
 
 
 @pytest.fixture
@@ -31,8 +35,10 @@ def classroom(small_book):
     (small_book / "images").mkdir()
     (small_book / "nbs" / "_lab").mkdir()
     (small_book / "nbs" / "_lab" / "overrides.json").write_text((ROOT / "nbs" / "_lab" / "overrides.json").read_text())
-    change(small_book, "01_tiny/01_one", "See [below](#what-goes-wrong) and [two](02_two).", ("picture", "#| echo: false\n'a figure'"), *(f"Line {i}." for i in range(60)), "## What goes wrong")
-    change(small_book, "01_tiny/01_one", ("oracle", f"#| hide\n{CHECK}"), "## Exercises\n### Exercise: three times\nWrite it.", ("stub", STUB), ("check", CALL),
+    change(small_book, "01_tiny/01_one", "See [below](#what-goes-wrong) and [two](02_two).",
+           ("picture", "#| echo: false\n'a figure'"), *(f"Line {i}." for i in range(60)), "## What goes wrong")
+    change(small_book, "01_tiny/01_one", ("oracle", f"#| hide\n{CHECK}"),
+           "## Exercises\n### Exercise: three times\nWrite it.", ("stub", STUB), ("check", CALL),
            ("after", "print('twice three times', 2 * triple(1))"), ("last", "print('the end')"))
     return small_book
 
@@ -54,19 +60,23 @@ class Lab:
             self.port = s.getsockname()[1]
         self.folder, self.url = folder, f"http://localhost:{self.port}"
         own = {f"JUPYTER_{kind}_DIR": str(folder / "jupyter" / kind) for kind in ("DATA", "RUNTIME", "CONFIG")}
-        self.env = {**os.environ, **own, "PYTHONPATH": str(folder), "ENGINE": "papermill", "EB_CHAPTERS": "", "EB_BUILD": ""}
+        self.env = {**os.environ, **own, "PYTHONPATH": str(folder), "ENGINE": "papermill", "EB_CHAPTERS": "",
+                    "EB_BUILD": ""}
         self.env.pop("ENGAGEMENT_BOOK_CACHE", None)
         options = "--allow-root --no-browser --IdentityProvider.token=t --LabApp.expose_app_in_browser=True"
-        code = f"import sys; from engagement_book.workbench.lab import open_lab; sys.exit(open_lab({self.port}, {options!r}, rest={rest}))"
+        code = (f"import sys; from engagement_book.workbench.desk.lab import open_lab; sys.exit(open_lab({self.port}, "
+                f"{options!r}, rest={rest}))")
         start = time.perf_counter()
         self.said = open(folder / "lab.log", "w")
-        self.process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=self.env, stdout=self.said, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=self.env, stdout=self.said,
+                                        stderr=subprocess.STDOUT)
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api?token=t", timeout=1)
                 break
             except OSError:
-                assert self.process.poll() is None and time.perf_counter() - start < 120, (folder / "lab.log").read_text()[-3000:]
+                assert self.process.poll() is None and time.perf_counter() - start < 120, (
+                    folder / "lab.log").read_text()[-3000:]
                 time.sleep(.1)
 
     def __enter__(self):
@@ -80,12 +90,15 @@ class Lab:
     def open(self, browser, path=""):
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.outside = []
-        page.on("request", lambda r: None if re.match(r"(https?://(localhost|127\.0\.0\.1)[:/]|data:|blob:|ws)", r.url) else page.outside.append(r.url))
+        page.on("request",
+                lambda r: None if re.match(r"(https?://(localhost|127\.0\.0\.1)[:/]|data:|blob:|ws)",
+                                           r.url) else page.outside.append(r.url))
         page.goto(f"{self.url}/{path}?token=t")
         return page
 
     def python(self, code):
-        done = subprocess.run([sys.executable, "-c", code], cwd=self.folder, env=self.env, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code], cwd=self.folder, env=self.env, capture_output=True,
+                              text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
@@ -133,33 +146,43 @@ def test_the_way_of_a_learner(classroom, browser, capsys):
         page = lab.open(browser)
         page.wait_for_selector(".eb-start", timeout=60000)
         assert "/lab/tree/start.ipynb" in page.url
-        assert "Start here: One" in page.locator(".eb-next").inner_text() and "0 of 3 lessons run, 0 of 1 exercises right" in page.locator(".eb-start").inner_text()
+        assert "Start here: One" in page.locator(
+            ".eb-next").inner_text() and "0 of 3 lessons run, 0 of 1 exercises right" in page.locator(
+                ".eb-start").inner_text()
 
         page.locator(".eb-next a").click()
         page.wait_for_selector(f"{PANEL} h1:has-text('One')", timeout=30000)
         figure = cell(page, "light figure")
         figure.locator("p", has_text="light figure").wait_for(timeout=20000)
-        assert figure.locator("p", has_text="light figure").is_visible() and not figure.locator("p", has_text="dark").is_visible(), "trusted: its style holds"
+        assert figure.locator("p",
+                              has_text="light figure").is_visible() and not figure.locator(
+                                  "p", has_text="dark").is_visible(), "trusted: its style holds"
         scroll_to(page, "oracle")
-        page.wait_for_selector(f"{PANEL} .jp-InputPlaceholder >> text=from hypothesis", timeout=10000)       # what holds the answer is folded
+        # what holds the answer is folded
+        page.wait_for_selector(f"{PANEL} .jp-InputPlaceholder >> text=from hypothesis", timeout=10000)
         scroll_to(page, "title")
 
         page.locator(f"{PANEL} a", has_text="below").click()
-        page.wait_for_function("(() => { const h = [...document.querySelectorAll('h2')].find(h => h.textContent.includes('What goes wrong')); "
-                               "const r = h && h.getBoundingClientRect(); return r && r.top >= 0 && r.bottom <= innerHeight; })()", timeout=10000)
+        page.wait_for_function(
+            "(() => { const h = [...document.querySelectorAll('h2')].find(h => h.textContent.includes('What goes "
+            "wrong')); "
+                               "const r = h && h.getBoundingClientRect(); return r && r.top >= 0 && r.bottom <= "
+                               "innerHeight; })()", timeout=10000)
 
         command(page, "notebook:run-all-cells")
         page.wait_for_selector(f"{PANEL} .jp-OutputArea >> text=the end", timeout=60000)
         assert "This cell waits for your answer above: triple" in page.locator(PANEL).inner_text()
         assert "your turn" in cell(page, "check_triple").locator(".jp-OutputArea").last.inner_text()
-        assert page.locator(f"{PANEL} [data-mime-type='application/vnd.jupyter.error'], {PANEL} [data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        assert page.locator(
+            f"{PANEL} [data-mime-type='application/vnd.jupyter.error'], {PANEL} "
+            f"[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
         scroll_to(page, "stub")
         write_and_check(page, "def triple(x):\n    return 2 * x")
         page.wait_for_selector(f"{PANEL} .eb-card >> text=not yet", timeout=60000)
         assert "doubled" in page.locator(f"{PANEL} .eb-card", has_text="not yet").inner_text()
         saved(page, classroom, "return 2 * x")
-        said = lab.python("from engagement_book.workbench.start import make_progress; make_progress()")
+        said = lab.python("from engagement_book.workbench.desk.start import make_progress; make_progress()")
         assert "✗ three times (not yet: doubled)" in said and "0 of 1 exercises right" in said
 
         write_and_check(page, "def triple(x):\n    return x + 2 * x")
@@ -190,7 +213,8 @@ def test_the_way_of_a_learner(classroom, browser, capsys):
         page.close()
     theirs = nbformat.read(classroom / "work" / "01_tiny" / "01_one.ipynb", 4)
     assert next(c for c in theirs.cells if c.id == "stub").source == "def triple(x):\n    return x + 2 * x"
-    assert sorted(p.name for p in (classroom / "work" / "01_tiny").glob("01_one*")) == ["01_one.ipynb", "01_one.new.ipynb"]
+    found = sorted(p.name for p in (classroom / "work" / "01_tiny").glob("01_one*"))
+    assert found == ["01_one.ipynb", "01_one.new.ipynb"]
 
 
 def test_menus_in_chinese_are_one_click_away(classroom, browser):
@@ -218,7 +242,8 @@ def test_the_rest_arrives_behind_an_open_lab(classroom, browser):
         page.wait_for_selector(f"{PANEL} h1:has-text('Two')", timeout=60000)
         three, two = (classroom / "work" / "01_tiny" / f"{n}.ipynb" for n in ("03_three", "02_two"))
         for _ in range(1200):
-            if '"text/html"' in three.read_text() and (classroom / "_build" / "executed" / "01_tiny" / "02_two.ipynb").exists():
+            if '"text/html"' in three.read_text() and (
+                classroom / "_build" / "executed" / "01_tiny" / "02_two.ipynb").exists():
                 break
             time.sleep(.1)
         assert '"text/html"' in three.read_text(), (classroom / "_build" / "behind.log").read_text()
@@ -227,7 +252,8 @@ def test_the_rest_arrives_behind_an_open_lab(classroom, browser):
         page.goto("about:blank")
         sessions = f"http://127.0.0.1:{lab.port}/api/sessions?token=t"
         for s in json.load(urllib.request.urlopen(sessions)):
-            urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{lab.port}/api/sessions/{s['id']}?token=t", method="DELETE"))
+            urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{lab.port}/api/sessions/{s['id']}?token=t",
+                                                          method="DELETE"))
         for _ in range(300):
             if "42" in str(nbformat.read(two, 4).cells[1].outputs):
                 break
@@ -236,7 +262,8 @@ def test_the_rest_arrives_behind_an_open_lab(classroom, browser):
         page.close()
     time.sleep(1.5)
     done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert not [line for line in done.splitlines() if "build_rest" in line and str(classroom) in line], "nothing runs on"
+    assert not [line for line in done.splitlines() if "build_rest" in line
+                and str(classroom) in line], "nothing runs on"
 
 
 def test_a_lab_that_is_open_says_where_and_serves_the_site(classroom):
@@ -249,7 +276,9 @@ def test_a_lab_that_is_open_says_where_and_serves_the_site(classroom):
         shown = nbformat.read(classroom / "work" / "start.ipynb", 4).cells[1].outputs[0].data["text/html"]
         link = f"{lab.url}/static/01_tiny/01_one.html"
         assert f'href="{link}"' in shown and urllib.request.urlopen(link).read() == b"the page of 01_tiny/01_one"
-        said = lab.python("from engagement_book.workbench.lab import open_lab; open_lab(1, '--allow-root')")
+        said = lab.python("from engagement_book.workbench.desk.lab import open_lab; open_lab(1, '--allow-root')")
         assert said.startswith("JupyterLab is open already: http://") and f":{lab.port}/" in said
-        said = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout if os.path.exists("/usr/bin/ss") or os.path.exists("/bin/ss") else f"127.0.0.1:{lab.port}"
+        said = subprocess.run(["ss", "-ltn"], capture_output=True,
+                              text=True).stdout if os.path.exists(
+                                  "/usr/bin/ss") or os.path.exists("/bin/ss") else f"127.0.0.1:{lab.port}"
         assert f"127.0.0.1:{lab.port}" in said and f"0.0.0.0:{lab.port}" not in said

@@ -1,22 +1,33 @@
-"""The learner's folder: what is delivered, what stays, what stands in the way; and the template of a new chapter held to what is asked of every chapter."""
+"""The learner's folder: what is delivered, what stays, what stands in the way; and the template of a new chapter
+held to what is asked of every chapter."""
 import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 import test_book
-from test_site import change, has_run, red_book, run  # noqa: F401   a fixture and its tools
+import test_floors
+from test_press import change, has_run, red_book, run  # noqa: F401   a fixture and its tools
 
-from engagement_book.workbench import build, cards, copying, lab, template
+from engagement_book.workbench import cards
+from engagement_book.workbench.desk import lab, template
+from engagement_book.workbench.engine.graph import chapters
+from engagement_book.workbench.engine.run import default_engine, run_notebook, without_times
 from engagement_book.workbench.house import ROOT
+from engagement_book.workbench.press import copying
 
 NEW = "03_behavior/01_new_events2"
 
 
 def prepare(folder) -> dict[str, str]:
-    done = run(folder, "import json; from engagement_book.workbench.lab import prepare; print(json.dumps(prepare()))", JUPYTER_DATA_DIR=str(folder / "jupyter"))
+    done = run(folder,
+               "import json; from engagement_book.workbench.desk.lab import prepare; print(json.dumps(prepare()))",
+               JUPYTER_DATA_DIR=str(folder / "jupyter"))
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -29,7 +40,8 @@ def test_a_book_with_red_results_is_delivered_as_far_as_it_came(red_book):  # no
     two = nbformat.read(red_book / "work" / "01_tiny" / "02_two.ipynb", 4)
     at = next(i for i, c in enumerate(two.cells) if c.id == "bad")
     assert two.cells[at].outputs[0].ename == "ZeroDivisionError" and two.cells[at - 1].outputs[0].text == "42\n"
-    assert two.cells[at + 1].source == copying.STOPPED_HERE and "print('never')" in two.cells[at + 2].source and not two.cells[at + 2].outputs
+    note, after = two.cells[at + 1:at + 3]
+    assert note.source == copying.STOPPED_HERE and "print('never')" in after.source and not after.outputs
     one = nbformat.read(red_book / "work" / "01_tiny" / "01_one.ipynb", 4)
     assert any("red" in o.data.get(cards.MIME, {}) for c in one.cells if c.cell_type == "code" for o in c.outputs)
     assert "01_tiny/03_three" in "".join(c.source for c in nbformat.read(red_book / "work" / "index.ipynb", 4).cells)
@@ -40,7 +52,9 @@ def test_a_book_with_red_results_is_delivered_as_far_as_it_came(red_book):  # no
 def test_papermills_own_remarks_are_not_delivered(red_book):  # noqa: F811
     path = red_book / "_build" / "executed" / "01_tiny" / "02_two.ipynb"
     nb = nbformat.read(path, 4)
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell("An Exception was encountered", metadata={"tags": ["papermill-error-cell-tag"]}))
+    nb.cells.insert(0,
+                    nbformat.v4.new_markdown_cell("An Exception was encountered",
+                                                  metadata={"tags": ["papermill-error-cell-tag"]}))
     nbformat.write(nb, path)
     prepare(red_book)
     assert nbformat.read(red_book / "work" / "01_tiny" / "02_two.ipynb", 4).cells[0].source.startswith("# Two")
@@ -69,7 +83,8 @@ def edit(folder, name, **cells):
 
 
 def files(folder) -> dict[str, bytes]:
-    return {p.relative_to(folder / "work").as_posix(): p.read_bytes() for p in (folder / "work").rglob("*") if p.is_file() and p.name != ".delivered.json"}
+    return {p.relative_to(folder / "work").as_posix(): p.read_bytes()
+            for p in (folder / "work").rglob("*") if p.is_file() and p.name != ".delivered.json"}
 
 
 def test_an_edited_notebook_and_no_update_give_no_new_version(red_book):  # noqa: F811
@@ -92,22 +107,26 @@ def test_one_new_version_beside_an_edited_notebook(red_book):  # noqa: F811
         has_run(red_book, "01_tiny/01_one")
         assert prepare(red_book)["01_tiny/01_one"] == "beside"
     new = [n for n in files(red_book) if ".new" in n]
-    assert new == ["01_tiny/01_one.new.ipynb"] and read(red_book, "01_tiny/01_one.new").cells[-1].source == "Third version."
+    assert new == ["01_tiny/01_one.new.ipynb"] and read(red_book,
+                                                        "01_tiny/01_one.new").cells[-1].source == "Third version."
     edit(red_book, "01_tiny/01_one.new", also="my second note")
     change(red_book, "01_tiny/01_one", "Fourth version.")
     has_run(red_book, "01_tiny/01_one")
     kept = files(red_book)
     for _ in range(2):
-        done = run(red_book, "import json; from engagement_book.workbench.lab import prepare; print(json.dumps(prepare()))")
+        done = run(red_book,
+                   "import json; from engagement_book.workbench.desk.lab import prepare; print(json.dumps(prepare()))")
         assert "rename 01_one.new.ipynb, which you edited too" in done.stdout, "said until it is done"
     after = files(red_book)
-    assert {n: after[n] for n in kept if n.startswith("01_tiny")} == {n: kept[n] for n in kept if n.startswith("01_tiny")}
+    assert all(after[n] == kept[n] for n in kept if n.startswith("01_tiny"))
     (red_book / "work" / "01_tiny" / "01_one.new.ipynb").rename(red_book / "work" / "01_tiny" / "mine.ipynb")
-    assert prepare(red_book)["01_tiny/01_one"] == "beside" and read(red_book, "01_tiny/mine").cells[-1].source == "my second note"
+    assert prepare(red_book)["01_tiny/01_one"] == "beside"
+    assert read(red_book, "01_tiny/mine").cells[-1].source == "my second note"
     assert read(red_book, "01_tiny/01_one.new").cells[-1].source == "Fourth version."
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"notebooks": [1]}', '{"01_tiny/01_one": "an old fingerprint"}', None])
+@pytest.mark.parametrize("damage",
+                         ["", "{", "[]", '{"notebooks": [1]}', '{"01_tiny/01_one": "an old fingerprint"}', None])
 def test_a_damaged_memory_overwrites_nothing(red_book, damage):  # noqa: F811
     prepare(red_book)
     edit(red_book, "01_tiny/01_one", mine="my note")
@@ -150,7 +169,8 @@ def test_results_arrive_and_a_run_of_the_learner_stays(red_book):  # noqa: F811
     assert not nb.cells[1].outputs and nb.cells[1].execution_count is None
     out = [{"output_type": "stream", "name": "stdout", "text": "of the book\n"}]
     has_run(red_book, "01_tiny/03_three", {"c0": out})
-    assert prepare(red_book)["01_tiny/03_three"] == "renewed" and read(red_book, "01_tiny/03_three").cells[1].outputs[0].text == "of the book\n"
+    assert prepare(red_book)["01_tiny/03_three"] == "renewed" and read(
+        red_book, "01_tiny/03_three").cells[1].outputs[0].text == "of the book\n"
     nb = read(red_book, "01_tiny/03_three")
     nb.cells[1].execution_count, nb.cells[1].outputs[0].text = 4, "of the learner\n"
     nbformat.write(nb, red_book / "work" / "01_tiny" / "03_three.ipynb")
@@ -167,12 +187,14 @@ def test_a_delivered_notebook_is_trusted(red_book, monkeypatch):  # noqa: F811
     assert NotebookNotary().check_signature(read(red_book, "01_tiny/01_one"))
     edit(red_book, "01_tiny/01_one", mine="<script>")
     prepare(red_book)
-    assert not NotebookNotary().check_signature(read(red_book, "01_tiny/01_one")), "what a person wrote is theirs to trust"
+    assert not NotebookNotary().check_signature(read(red_book,
+                                                     "01_tiny/01_one")), "what a person wrote is theirs to trust"
 
 
 def test_a_home_that_cannot_be_written_keeps_nobody_out(red_book, tmp_path):  # noqa: F811
     (tmp_path / "file").write_text("")
-    done = run(red_book, "from engagement_book.workbench.lab import prepare; prepare()", JUPYTER_DATA_DIR=str(tmp_path / "file" / "no"), HOME=str(tmp_path / "file"))
+    done = run(red_book, "from engagement_book.workbench.desk.lab import prepare; prepare()",
+               JUPYTER_DATA_DIR=str(tmp_path / "file" / "no"), HOME=str(tmp_path / "file"))
     assert done.returncode == 0 and read(red_book, "01_tiny/01_one").cells[0].source.startswith("# One")
 
 
@@ -190,7 +212,9 @@ def test_an_unchanged_book_is_prepared_in_a_moment():
 
 
 def open_lab(folder, port, options="", **env):
-    return run(folder, f"import sys; from engagement_book.workbench.lab import open_lab; sys.exit(open_lab({port}, {options!r}, rest=False))", **env)
+    return run(folder,
+               f"import sys; from engagement_book.workbench.desk.lab import open_lab; sys.exit(open_lab({port}, "
+               f"{options!r}, rest=False))", **env)
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(red_book):  # noqa: F811
@@ -201,52 +225,89 @@ def test_a_port_that_is_taken_is_said_in_a_line(red_book):  # noqa: F811
         s.listen()
         port = s.getsockname()[1]
         done = open_lab(red_book, port, "--allow-root")
-    assert done.returncode == 0 and done.stdout.startswith(f"port {port} is taken") and "make lab PORT=" in done.stdout and not done.stderr
+    assert done.returncode == 0 and done.stdout.startswith(
+        f"port {port} is taken") and "make lab PORT=" in done.stdout and not done.stderr
 
 
 def test_root_is_told_what_to_do(red_book):  # noqa: F811
-    code = "import os, sys; os.geteuid = lambda: 0; from engagement_book.workbench.lab import open_lab; sys.exit(open_lab(1))"
+    code = ("import os, sys; os.geteuid = lambda: 0; from engagement_book.workbench.desk.lab import open_lab; "
+            "sys.exit(open_lab(1))")
     done = run(red_book, code)
     assert done.returncode == 0 and "make lab LAB=--allow-root" in done.stdout and not done.stderr
 
 
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory):
-    "A chapter as `make new` lays it out, the chapter executed, and its cards."
-    made = template.new_chapter(NEW, tmp_path_factory.mktemp("nbs"))
-    executed, _ = build.run_notebook(made)
-    return made, executed, cards.cards(executed)
+    "What `make new` lays out, exported, in a house of its own, the notebooks and cards of its run."
+    top = tmp_path_factory.mktemp("house")
+    for name in ("settings.ini", "pyproject.toml", "setup.py", "requirements.lock"):
+        shutil.copy(ROOT / name, top / name)
+    shutil.copytree(ROOT / "engagement_book", top / "engagement_book", ignore=shutil.ignore_patterns("__pycache__"))
+    lesson = template.new_chapter(NEW, top / "nbs")
+    made = {NEW: lesson, f"{NEW.replace('/', '/checks/')}": lesson.parent / "checks" / lesson.name}
+    code = f"""import json, nbformat
+from engagement_book.workbench.engine.run import run_notebook
+from engagement_book.workbench.cards import cards
+from pathlib import Path
+for name, path in {({n: str(p) for n, p in made.items()})!r}.items():
+    nb, _ = run_notebook(Path(path), "papermill")
+    Path(path + ".json").write_text(json.dumps([nb, cards(nb)]))"""
+    env = os.environ | {"PYTHONPATH": str(top)}
+    for cmd in ([Path(sys.executable).with_name("nbdev_export")], [sys.executable, "-c", code]):
+        done = subprocess.run(cmd, cwd=top, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    ran = {name: json.loads(Path(f"{path}.json").read_text(encoding="utf-8")) for name, path in made.items()}
+    return made, {n: nbformat.from_dict(nb) for n, (nb, _) in ran.items()}, {n: shown for n, (_, shown) in ran.items()}
 
 
 def test_the_template_runs_and_is_proved(laid_out):
     _, executed, shown = laid_out
-    assert not [o for c in executed.cells if c.cell_type == "code" for o in c.outputs if o.output_type in ("error", "stream")]
-    exported = [n.name for c in executed.cells if c.source.startswith("#| export") for n in ast.parse(c.source).body if isinstance(n, ast.FunctionDef)]
-    proofs = {c["name"]: c for c in shown if c["kind"] == "proof"}
-    assert exported == ["new_events2_double"] and set(exported) <= proofs.keys() and all(p["killed"] for p in proofs.values())
-    assert all(c["passed"] for c in shown if c["kind"] == "check") and not any(c.get("red") for c in shown)
+    for nb in executed.values():
+        assert not [o for c in nb.cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
+    exported = [n.name for c in executed[NEW].cells if c.source.startswith("#| export")
+                for n in ast.parse(c.source).body if isinstance(n, ast.FunctionDef)]
+    every = [c for cards_of in shown.values() for c in cards_of]
+    proofs = {c["name"]: c for c in every if c["kind"] == "proof"}
+    assert exported == ["new_events2_double"] and set(exported) <= proofs.keys()
+    assert all(p["killed"] for p in proofs.values()) and not any(c.get("red") for c in every)
+    checks = [c for c in every if c["kind"] == "check"]
+    assert len(checks) == 3 and all(c["passed"] for c in checks)
 
 
 def test_the_template_has_what_is_asked_of_every_chapter(laid_out, monkeypatch):
     made, _, shown = laid_out
-    monkeypatch.setattr(build, "chapters", lambda: {NEW: made})
-    test_book.test_a_chapter_has_its_anatomy({NEW: shown}, NEW)
-    for check in (test_book.test_cells_are_short, test_book.test_citations_exist, test_book.test_executed_claims_are_computed):
+    for module in (test_book, test_floors):
+        monkeypatch.setattr(module, "chapters", lambda: made)
+    test_floors.test_a_lesson_has_its_anatomy(shown, NEW)
+    for check in (test_floors.test_a_lesson_is_read_in_one_sitting, test_floors.test_exported_code_can_be_opened,
+                  test_floors.test_a_lesson_shows_its_proofs_as_single_lines):
         check(NEW)
-    nb = nbformat.read(made, 4)
-    nbformat.validate(nb)
-    assert set(nb.metadata) == {"kernelspec"} and not any(c.get("outputs") for c in nb.cells)
+    test_floors.test_checks_say_whose_they_are(NEW.replace("/", "/checks/"))
+    for check in (test_book.test_cells_are_short, test_book.test_citations_exist,
+                  test_book.test_executed_claims_are_computed, test_floors.test_code_fits_the_page,
+                  test_floors.test_nothing_is_wrapped_by_a_machine):
+        for name in made:
+            check(name)
+    for path in made.values():
+        nb = nbformat.read(path, 4)
+        nbformat.validate(nb)
+        assert set(nb.metadata) == {"kernelspec"} and not any(c.get("outputs") for c in nb.cells)
 
 
 def test_the_template_passes_the_linter(laid_out):
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml"), str(laid_out[0])], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "--config",
+                           str(ROOT / "pyproject.toml"), *map(str, laid_out[0].values())],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("name, why", [
-    ("", "a chapter is named like 03_behavior/01_events, not ''"), ("behavior/events", "a chapter is named like"), ("03_Behavior/01_events", "a chapter is named like"),
-    ("01_networks/01_mlp", "exists; choose another number or name"), ("01_networks/09_mlp", "01_networks/01_mlp exports engagement_book.networks.mlp already"),
-    ("12_networks/01_x", "the part networks is nbs/01_networks"), ("03_behavior/01_class", "class is a word of Python")])
+    ("", "a chapter is named like 03_behavior/01_events, not ''"), ("behavior/events", "a chapter is named like"),
+    ("03_Behavior/01_events", "a chapter is named like"),
+    ("01_networks/01_mlp", "exists; choose another number or name"),
+    ("01_networks/09_mlp", "01_networks/01_mlp exports engagement_book.networks.mlp already"),
+    ("12_networks/01_x", "the part networks is nbs/01_networks"),
+    ("03_behavior/01_class", "class is a word of Python")])
 def test_a_bad_name_gives_one_line_and_nothing_else(name, why, capsys):
     before = sorted((ROOT / "nbs").rglob("*"))
     assert template.make_new(name) == 2
@@ -255,9 +316,9 @@ def test_a_bad_name_gives_one_line_and_nothing_else(name, why, capsys):
     assert sorted((ROOT / "nbs").rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["00_workbench/08_figure", "00_workbench/15_lab"])
+@pytest.mark.parametrize("name", ["00_workbench/08_figure", "00_workbench/desk/05_lab"])
 def test_two_runs_give_the_same_outputs(name):
     "Only the cards of `race` may differ; no random name, no number of a process, no order of a set."
-    runs = [build.run_notebook(build.chapters()[name], engine)[0] for engine in ("papermill", build.default_engine())]
-    first, second = (nbformat.writes(build.without_times(nb)) for nb in runs)
+    runs = [run_notebook(chapters()[name], engine)[0] for engine in ("papermill", default_engine())]
+    first, second = (nbformat.writes(without_times(nb)) for nb in runs)
     assert first == second

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engagement_book.language import attention, embeddings, finetuning, pretraining, tokens, transformer
 from engagement_book.networks import convolution, mlp, optimizers, recurrent
-from engagement_book.workbench import build
+from engagement_book.workbench.engine.graph import chapters, code_of, imported_modules
 from engagement_book.workbench.house import ROOT
 
 
@@ -22,15 +22,15 @@ def place(name):
 def places() -> dict[str, tuple[int, int]]:
     "Module, e.g. networks.convolution → where its notebook stands."
     found = {}
-    for name, path in build.chapters().items():
-        if (exported := re.search(r"#\|\s*default_exp (\S+)", build.code_of(path))) and len(place(name)) == 2:
+    for name, path in chapters().items():
+        if (exported := re.search(r"#\|\s*default_exp (\S+)", code_of(path))) and len(place(name)) == 2:
             found[exported[1]] = place(name)
     return found
 
 
 def later(source: str, here: tuple[int, int], package: str = "") -> list[str]:
     "Modules of the book that this code imports although they come later."
-    used = {m.removeprefix("engagement_book.") for m in build.imported_modules(source, package)
+    used = {m.removeprefix("engagement_book.") for m in imported_modules(source, package)
             if m.startswith("engagement_book.")}
     known = places()
     return sorted(m for m in used if m in known and known[m] > here)
@@ -43,11 +43,11 @@ def test_the_order_of_the_parts_is_read_from_their_folders():
     assert later("from ..networks.mlp import MLP", known["language.tokens"], "engagement_book.language") == []
 
 
-@pytest.mark.parametrize("name", [n for n in build.chapters() if len(place(n)) == 2])
+@pytest.mark.parametrize("name", [n for n in chapters() if len(place(n)) == 2])
 def test_a_notebook_imports_from_earlier_chapters_only(name):
     "A chapter's own module is as early as the chapter; tools of the workbench come before every chapter."
     here = place(name) if place(name)[0] else (0, 99)
-    assert later(build.code_of(build.chapters()[name]), here) == []
+    assert later(code_of(chapters()[name]), here) == []
 
 
 @pytest.mark.parametrize("module", sorted(places()))
@@ -57,11 +57,12 @@ def test_a_module_imports_from_earlier_chapters_only(module):
     assert later(path.read_text(encoding="utf-8"), here, f"engagement_book.{module.split('.')[0]}") == []
 
 
-@pytest.mark.parametrize("name", [n for n in build.chapters() if n.startswith(("01_", "02_"))])
+@pytest.mark.parametrize("name", [n for n in chapters() if n.startswith(("01_", "02_"))])
 def test_links_lead_to_files_and_headings(name):
-    path = build.chapters()[name]
+    path = chapters()[name]
     texts = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"]
-    heads = {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for t in texts for h in re.findall(r"^#+ (.+)$", t, re.M)}
+    heads = {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for t in texts
+             for h in re.findall(r"^#+ (.+)$", t, re.M)}
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", "\n".join(texts)):
         file, _, heading = target.partition("#")
         assert file.endswith(".ipynb") or not file, f"{target} does not name a notebook"

@@ -13,25 +13,29 @@ from configparser import ConfigParser
 import nbformat
 import pytest
 
-from engagement_book.workbench import build, load
+from engagement_book.workbench import load
+from engagement_book.workbench.engine.graph import chapters, code_of, imported_modules
 from engagement_book.workbench.house import ROOT, import_order
 
 
 def test_the_export_is_in_sync(tmp_path):
     for name in ("settings.ini", "pyproject.toml", "nbs", "engagement_book", "setup.py"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
-    tracked = {p.relative_to(ROOT / "engagement_book"): p.read_text(encoding="utf-8") for p in (ROOT / "engagement_book").rglob("*.py")}
+    tracked = {p.relative_to(ROOT / "engagement_book"): p.read_text(encoding="utf-8")
+               for p in (ROOT / "engagement_book").rglob("*.py")}
     for p in (tmp_path / "engagement_book").rglob("*.py"):
         if p.name != "__init__.py":
             p.unlink()
-    subprocess.run([shutil.which("nbdev_export", path=sys.exec_prefix + "/bin")], cwd=tmp_path, check=True, capture_output=True)
-    fresh = {p.relative_to(tmp_path / "engagement_book"): p.read_text(encoding="utf-8") for p in (tmp_path / "engagement_book").rglob("*.py")}
+    subprocess.run([shutil.which("nbdev_export", path=sys.exec_prefix + "/bin")], cwd=tmp_path, check=True,
+                   capture_output=True)
+    fresh = {p.relative_to(tmp_path / "engagement_book"): p.read_text(encoding="utf-8")
+             for p in (tmp_path / "engagement_book").rglob("*.py")}
     assert fresh == tracked
 
 
-@pytest.mark.parametrize("name", build.chapters())
+@pytest.mark.parametrize("name", chapters())
 def test_notebooks_are_clean(name):
-    nb = nbformat.read(build.chapters()[name], 4)
+    nb = nbformat.read(chapters()[name], 4)
     nbformat.validate(nb)
     assert set(nb.metadata) <= {"kernelspec"}
     for c in nb.cells:
@@ -43,7 +47,7 @@ def test_nbdev_clean_leaves_what_the_test_above_asks_for(tmp_path):
     "Outputs, counts and metadata go; a clean notebook is not touched."
     for name in ("settings.ini", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, tmp_path / name)
-    clean = {p.relative_to(ROOT): p.read_text(encoding="utf-8") for p in build.chapters().values()}
+    clean = {p.relative_to(ROOT): p.read_text(encoding="utf-8") for p in chapters().values()}
     for path, text in clean.items():
         nb = nbformat.reads(text, 4)
         for c in nb.cells:
@@ -53,17 +57,20 @@ def test_nbdev_clean_leaves_what_the_test_above_asks_for(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(nbformat.writes(nb), encoding="utf-8")
     for _ in range(2):
-        subprocess.run([shutil.which("nbdev_clean", path=sys.exec_prefix + "/bin")], cwd=tmp_path, check=True, capture_output=True)
-        assert {path: json.loads((tmp_path / path).read_text(encoding="utf-8")) for path in clean} == {path: json.loads(text) for path, text in clean.items()}
+        subprocess.run([shutil.which("nbdev_clean", path=sys.exec_prefix + "/bin")], cwd=tmp_path, check=True,
+                       capture_output=True)
+        assert {path: json.loads((tmp_path / path).read_text(encoding="utf-8"))
+                for path in clean} == {path: json.loads(text) for path, text in clean.items()}
 
 
 def test_generated_files_are_committed(book):
     "README.md and images/ are written by the build; in CI, on a clean clone, they must be the committed ones."
-    from engagement_book.workbench.site import readme
+    from engagement_book.workbench.press.contents import readme
 
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme()
     if os.environ.get("CI"):
-        changed = subprocess.run(["git", "status", "--porcelain", "README.md", "images", "engagement_book", "nbs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run(["git", "status", "--porcelain", "README.md", "images", "engagement_book", "nbs"],
+                                 cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert changed == ""
 
 
@@ -74,7 +81,7 @@ def test_imports_run_one_way():
         parts = path.relative_to(ROOT / "engagement_book").parts
         if len(parts) < 2:
             continue
-        for module in build.imported_modules(path.read_text(encoding="utf-8"), f"engagement_book.{parts[0]}"):
+        for module in imported_modules(path.read_text(encoding="utf-8"), ".".join(("engagement_book", *parts[:-1]))):
             part = module.split(".")[1]
             assert order.index(part) <= order.index(parts[0]), f"{path.name} imports {module}"
 
@@ -88,8 +95,10 @@ def test_nbdev_test_passes_in_the_workbench():
 
 def test_the_package_is_light():
     "`import engagement_book` loads neither torch nor pandas nor Matplotlib, whatever the clock says."
-    heavy = "import sys, engagement_book; print([m for m in ('torch', 'pandas', 'matplotlib', 'sklearn', 'hypothesis', 'numpy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    heavy = ("import sys, engagement_book; print([m for m in ('torch', 'pandas', 'matplotlib', 'sklearn', "
+             "'hypothesis', 'numpy') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True,
+                          check=True).stdout.strip() == "[]"
 
 
 def test_ruff_finds_nothing():
@@ -98,10 +107,12 @@ def test_ruff_finds_nothing():
 
 
 def test_no_name_of_a_machine_in_tracked_files():
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
+                             check=True).stdout.split("\n")
     for name in filter(None, tracked):
         path = ROOT / name
-        if path.suffix in (".ipynb", ".py", ".md", ".toml", ".ini", ".lock", "") and path.is_file() and name != "tests/test_package.py":
+        if path.suffix in (".ipynb", ".py", ".md", ".toml", ".ini", ".lock",
+                           "") and path.is_file() and name != "tests/test_package.py":
             assert not re.search(r"/(?:home|Users|root)/\w", path.read_text(encoding="utf-8")), name
 
 
@@ -109,7 +120,8 @@ def requirements() -> dict[str, list[str]]:
     "Requirements of settings.ini: those of the package under '', and one list per extra."
     config = ConfigParser(delimiters=["="])
     config.read(ROOT / "settings.ini", encoding="utf-8")
-    return {k.removesuffix("requirements").rstrip("_"): v.split() for k, v in config["DEFAULT"].items() if k.endswith("requirements")}
+    return {k.removesuffix("requirements").rstrip("_"): v.split()
+            for k, v in config["DEFAULT"].items() if k.endswith("requirements")}
 
 
 def locked() -> dict[str, str]:
@@ -119,7 +131,8 @@ def locked() -> dict[str, str]:
 
 
 def test_what_make_test_needs_is_locked():
-    names = {re.split(r"[=<>\[]", w)[0].lower().replace("_", "-") for extra, found in requirements().items() if extra != "spark" for w in found}
+    names = {re.split(r"[=<>\[]", w)[0].lower().replace("_", "-")
+             for extra, found in requirements().items() if extra != "spark" for w in found}
     assert names <= locked().keys(), names - locked().keys()
 
 
@@ -141,8 +154,10 @@ def test_the_lock_installs_on_every_python_that_is_promised():
     refused = []
     for name, version in locked().items():
         meta = importlib.metadata.metadata(name)
-        assert meta["Version"].partition("+")[0] == version, f"{name} {meta['Version']} is installed and {version} locked: make .venv/.installed"
-        refused += [(name, version, python) for python in PYTHONS if not SpecifierSet(meta.get("Requires-Python", "")).contains(python)]
+        assert meta["Version"].partition(
+            "+")[0] == version, f"{name} {meta['Version']} is installed and {version} locked: make .venv/.installed"
+        refused += [(name, version, python)
+                    for python in PYTHONS if not SpecifierSet(meta.get("Requires-Python", "")).contains(python)]
     assert not refused
 
 
@@ -164,7 +179,8 @@ def test_make_refuses_a_python_it_does_not_know(tmp_path, version, goes_on):
     (tmp_path / "nbs").mkdir()
     fake = tmp_path / "python"
     code = f"import sys; sys.version_info = ({version.replace('.', ', ')}); exec(sys.argv[1])"
-    fake.write_text(f'#!/bin/sh\n[ "$1" = -m ] && {{ echo "makes a venv"; exit 9; }}\nexec {sys.executable} -c "{code}" "$2"\n')
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = -m ] && {{ echo "makes a venv"; exit 9; }}\nexec {sys.executable} -c "{code}" "$2"\n')
     fake.chmod(0o755)
     done = subprocess.run(["make", f"PYTHON={fake}", ".venv/.installed"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode and ("makes a venv" in done.stdout) == goes_on, done.stdout + done.stderr
@@ -176,12 +192,16 @@ def installed(tmp_path_factory):
     "The package from its wheel, in a folder that has nothing else of the book."
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     ignore = shutil.ignore_patterns("__pycache__", "cache", "*.gz", "*.egg-info")
-    for name in ("settings.ini", "pyproject.toml", "setup.py", "README.md", "engagement_book", "data", "nbs/references.bib", "nbs/_static/fonts"):
+    for name in ("settings.ini", "pyproject.toml", "setup.py", "README.md", "engagement_book", "data",
+                 "nbs/references.bib", "nbs/_static/fonts"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree(ROOT / name, source / name, ignore=ignore) if (ROOT / name).is_dir() else shutil.copy(ROOT / name, source / name))
+        (shutil.copytree(ROOT / name, source / name, ignore=ignore)
+         if (ROOT / name).is_dir() else shutil.copy(ROOT / name, source / name))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    for cmd in ([*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "-w", source / "dist", source],
-                [*pip, "install", "--quiet", "--no-deps", "--no-index", "--target", target, "--find-links", source / "dist", "engagement_book"]):
+    for cmd in ([*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "-w", source / "dist",
+                 source],
+                [*pip, "install", "--quiet", "--no-deps", "--no-index", "--target", target, "--find-links",
+                 source / "dist", "engagement_book"]):
         done = subprocess.run(cmd, cwd=source, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
     return target
@@ -194,7 +214,8 @@ class Absent:
     def find_spec(self, name, *_):
         if name.partition(".")[0] in ABSENT:
             raise ModuleNotFoundError(name, name=name)
-ABSENT = set("jupyterlab ipywidgets sphinx myst_nb pytask nbdev execnb gensim surprise implicit lightgbm ranx faiss jieba tokenizers pyspark".split())
+ABSENT = set("jupyterlab ipywidgets sphinx myst_nb pytask nbdev execnb gensim surprise implicit lightgbm "
+             "ranx faiss jieba tokenizers pyspark".split())
 sys.meta_path.insert(0, Absent())
 import engagement_book
 assert engagement_book.__file__.startswith(sys.argv[1]), engagement_book.__file__
@@ -204,7 +225,8 @@ for name in names:
         importlib.import_module(name)
 from engagement_book.workbench import claim, house, load
 from engagement_book.workbench.verbs import Check, beats, record
-print(len([n for n in names if ".workbench." in n]), len(claim.ledger()), "kingma2015adam" in claim.citations(), len(load.manifest()), load.cache_dir())
+print(len([n for n in names if ".workbench." in n]), len(claim.ledger()), "kingma2015adam" in claim.citations(),
+      len(load.manifest()), load.cache_dir())
 print(len(load.load("cdnow").purchases), house.house("data", "glossary.csv").exists())
 try:
     load.load("fashion-mnist")
@@ -215,17 +237,20 @@ except load.DataError as e:
 
 def test_a_wheel_is_enough_for_a_reader(installed, tmp_path):
     cache = tmp_path / "user" / "engagement_book" / "data" / "cache"
-    env = {k: v for k, v in os.environ.items() if k not in ("ENGAGEMENT_BOOK_CACHE", "PYTHONPATH")} | {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path / "user")}
+    env = {k: v for k, v in os.environ.items() if k not in ("ENGAGEMENT_BOOK_CACHE", "PYTHONPATH")}
+    env |= {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path / "user")}
     cache.mkdir(parents=True)
     archive = load.archive("cdnow", load.entry("cdnow"))
     shutil.copy(archive, cache)
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = subprocess.run([sys.executable, "-c", READER, str(installed)], cwd=empty, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", READER, str(installed)], cwd=empty, env=env, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second, third = done.stdout.strip().splitlines()
     modules, rest = first.split(" ", 1)
-    assert int(modules) == len(list((ROOT / "engagement_book" / "workbench").glob("[!_]*.py")))
+    # all but the package itself)
+    assert int(modules) == len(list((ROOT / "engagement_book" / "workbench").rglob("*.py"))) - 1
     assert rest == f"485 True {len(load.manifest())} {cache}" and second == "69659 True"
     assert third.startswith("'fashion-mnist': data/fashion-mnist is not part of the installed package")
     assert not list(empty.iterdir())
@@ -236,8 +261,8 @@ def test_the_lock_has_no_local_versions():
 
 
 def test_code_cells_parse_without_magics():
-    for path in build.chapters().values():
-        ast.parse(build.code_of(path))
+    for path in chapters().values():
+        ast.parse(code_of(path))
 
 
 def test_import_takes_a_moment_only():
@@ -250,11 +275,11 @@ def test_import_takes_a_moment_only():
     assert sorted(times)[2] < 1
 
 
-@pytest.mark.parametrize("name", build.chapters())
+@pytest.mark.parametrize("name", chapters())
 def test_links_between_chapters_lead_somewhere(name):
     "On the site a link to an absent chapter is plain words and nobody would notice; so it is noticed here."
-    here = build.chapters()[name].parent
-    for c in nbformat.read(build.chapters()[name], 4).cells:
+    here = chapters()[name].parent
+    for c in nbformat.read(chapters()[name], 4).cells:
         if c.cell_type == "markdown":
             for target in re.findall(r"\]\(([^()\s:#]+\.ipynb)(?:#\S*)?\)", c.source):
-                assert (here / target).resolve() in build.chapters().values(), f"{c.source[:60]!r} links to {target}"
+                assert (here / target).resolve() in chapters().values(), f"{c.source[:60]!r} links to {target}"

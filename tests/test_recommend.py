@@ -4,7 +4,17 @@ import pytest
 import torch
 from scipy import sparse
 
-from engagement_book.recommend import content, evaluation, factorization, hybrid, intent, neighbours, sequential, serving
+from engagement_book.recommend import (
+    content,
+    evaluation,
+    factorization,
+    hybrid,
+    intent,
+    neighbours,
+    sequential,
+    sequential_networks,
+    serving,
+)
 
 NAT = np.array(["1998-04-01", "NaT"], "datetime64[s]")
 
@@ -49,7 +59,8 @@ def test_the_numbering_of_the_items_does_not_matter():
     seen, relevant = pairs(1)
     scores = np.random.default_rng(2).integers(0, 3, seen.shape).astype(float)
     turned = np.random.default_rng(3).permutation(seen.shape[1])
-    a, b = (evaluation.evaluate(s, r, z) for s, r, z in ((scores, relevant, seen), (scores[:, turned], relevant[:, turned], seen[:, turned])))
+    a, b = (evaluation.evaluate(s, r, z)
+            for s, r, z in ((scores, relevant, seen), (scores[:, turned], relevant[:, turned], seen[:, turned])))
     assert all(np.allclose(a[m], b[m], rtol=1e-12, equal_nan=True) for m in a)
     listed = [evaluation.evaluate(s, r, z, ties="item")["ndcg"] for s, r, z in
               ((scores, relevant, seen), (scores[:, turned], relevant[:, turned], seen[:, turned]))]
@@ -64,13 +75,15 @@ def test_without_ties_both_rules_agree():
 
 
 def test_graded_hits_are_refused_by_every_metric():
-    for f in (evaluation.precision, evaluation.recall, evaluation.hit_rate, evaluation.average_precision, evaluation.ndcg):
+    for f in (evaluation.precision, evaluation.recall, evaluation.hit_rate, evaluation.average_precision,
+              evaluation.ndcg):
         with pytest.raises(ValueError, match="True or False"):
             f(np.array([[3, 0, 2]]), np.array([2]))
 
 
 def test_an_event_without_a_time_is_not_the_newest():
-    for call in (lambda: sequential.sequences([0, 0], [1, 2], NAT), lambda: evaluation.leave_one_out(np.array([0, 0]), NAT),
+    for call in (lambda: sequential.sequences([0, 0], [1, 2], NAT),
+                 lambda: evaluation.leave_one_out(np.array([0, 0]), NAT),
                  lambda: evaluation.temporal_split(NAT), lambda: neighbours.recency(np.array([1., np.nan]))):
         with pytest.raises(ValueError, match=r"1 of 2 times are missing, the first at \(1,\)"):
             call()
@@ -101,14 +114,15 @@ def test_divergence_is_an_error():
     with pytest.raises(FloatingPointError, match="too high"):
         factorization.bpr(pairs()[0], 4, 50, lr=1e6, reg=1.)
     with pytest.raises(FloatingPointError, match="too high"):
-        sequential.fit(sequential.GRU4Rec(3, 2, 2), [np.array([1, 2, 0])], lr=1e30)
+        sequential_networks.fit(sequential_networks.GRU4Rec(3, 2, 2), [np.array([1, 2, 0])], lr=1e30)
 
 
 def test_machine_code_never_gets_a_number_outside_its_tables():
     m = factorization.Factors(0., np.zeros(2), np.zeros(2), np.ones((2, 1)), np.ones((2, 1)))
     zero, ones = np.array([0]), np.ones(1)
     for one in (np.array([2]), np.array([-1])):
-        for f, case in ((factorization.svd_epoch, (m, one, zero, ones)), (factorization.bpr_epoch, (m, zero, one, zero)),
+        for f, case in ((factorization.svd_epoch, (m, one, zero, ones)),
+                        (factorization.bpr_epoch, (m, zero, one, zero)),
                         (factorization.bpr_gradient, (m.p, m.q, zero, zero, one))):
             with pytest.raises(ValueError, match="the table has rows 0 to 1"):
                 f(*case)
@@ -151,8 +165,8 @@ def test_negative_weights_and_missing_features_are_named():
 
 def test_predict_switches_dropout_off():
     torch.manual_seed(0)
-    model = sequential.GRU4Rec(9, 8, 8, .5).train()
-    a, b = (sequential.predict(model, [np.array([1, 2, 3])]) for _ in range(2))
+    model = sequential_networks.GRU4Rec(9, 8, 8, .5).train()
+    a, b = (sequential_networks.predict(model, [np.array([1, 2, 3])]) for _ in range(2))
     assert np.array_equal(a, b) and not model.training
 
 

@@ -75,7 +75,8 @@ def test_a_frame_and_rows_without_ratings(session):
 
 
 def test_the_module_is_light_and_says_what_is_missing(monkeypatch):
-    code = "import sys, engagement_book.recommend.spark; assert 'pyspark' not in sys.modules and 'pandas' not in sys.modules"
+    code = ("import sys, engagement_book.recommend.spark; assert 'pyspark' not in sys.modules and 'pandas' not in "
+            "sys.modules")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     if why:
         with pytest.raises(ImportError, match="needs Spark"):
@@ -85,7 +86,8 @@ def test_the_module_is_light_and_says_what_is_missing(monkeypatch):
 @needs_spark
 def test_spark_refuses_what_numpy_refuses(session):
     rows = "user INT, item INT, rating DOUBLE"
-    for ratings, match in (([(0, 0, 4.), (0, 0, 2.)], "twice"), ([(0, 0, None)], "missing"), ([(None, 0, 3.)], "missing"),
+    for ratings, match in (([(0, 0, 4.), (0, 0, 2.)], "twice"), ([(0, 0, None)], "missing"),
+                           ([(None, 0, 3.)], "missing"),
                            ([(0, 0, float("nan"))], "missing")):
         with pytest.raises(ValueError, match=match):
             wals(session.createDataFrame(ratings, rows), (2, 2), rank=2, steps=1)
@@ -95,9 +97,11 @@ def test_spark_refuses_what_numpy_refuses(session):
 
 @needs_spark
 def test_a_parquet_folder_and_the_seed(session, tmp_path):
-    frame = session.createDataFrame([(0, 0, 4.), (0, 2, 2.), (2, 0, 5.), (1, 1, 1.)], "user INT, item INT, rating DOUBLE")
+    frame = session.createDataFrame([(0, 0, 4.), (0, 2, 2.), (2, 0, 5.), (1, 1, 1.)],
+                                    "user INT, item INT, rating DOUBLE")
     frame.write.parquet(str(tmp_path / "log.parquet"))
-    one, again, other = (wals(tmp_path / "log.parquet", (3, 3), rank=2, steps=1, seed=s, session=session) for s in (1, 1, 2))
+    one, again, other = (wals(tmp_path / "log.parquet", (3, 3), rank=2, steps=1, seed=s, session=session)
+                         for s in (1, 1, 2))
     assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(one, again, strict=True))
     assert not np.allclose(one[0], other[0], atol=1e-3)
 
@@ -181,7 +185,8 @@ def told(monkeypatch):
 def test_what_spark_is_told(told):
     table = Told([0, 0])
     users, items = wals(table, (3, 2), 2, 7, .25, 5)
-    assert told.arguments == {"rank": 2, "maxIter": 7, "regParam": .25, "seed": 5, "checkpointInterval": 5, "userCol": "user",
+    assert told.arguments == {"rank": 2, "maxIter": 7, "regParam": .25, "seed": 5, "checkpointInterval": 5,
+                              "userCol": "user",
                               "itemCol": "item", "ratingCol": "rating"}
     assert np.array_equal(users, [[np.nan] * 2, [1., 2.], [np.nan] * 2], equal_nan=True)
     assert np.array_equal(items, [[3., 4.], [np.nan] * 2], equal_nan=True) and users.dtype == np.float64
@@ -204,7 +209,8 @@ def test_a_number_outside_that_spark_returns(told, users, items):
 
 
 def test_how_files_are_read(told):
-    for path, how in (("log.csv", [("option", "header", True), ("csv", "log.csv")]), ("log.parquet", [("parquet", "log.parquet")])):
+    for path, how in (("log.csv", [("option", "header", True), ("csv", "log.csv")]),
+                      ("log.parquet", [("parquet", "log.parquet")])):
         table = Told([0, 0])
         wals(path, (3, 2), 2, session=SimpleNamespace(read=Read(table)))
         assert table.said[:1 + len(how)] == [("schema", "user INT, item INT, rating DOUBLE"), *how]
@@ -213,7 +219,8 @@ def test_how_files_are_read(told):
 def test_why_there_is_no_spark(monkeypatch):
     "Every combination of pyspark, Java on the path and JAVA_HOME."
     for has, java, home in itertools.product((True, False), (True, False), (True, False)):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, has=has: object() if has and name == "pyspark" else None)
+        monkeypatch.setattr(importlib.util, "find_spec",
+                            lambda name, has=has: object() if has and name == "pyspark" else None)
         monkeypatch.setattr(shutil, "which", lambda name, java=java: "/bin/java" if java and name == "java" else None)
         monkeypatch.delenv("JAVA_HOME", raising=False)
         if home:
@@ -239,7 +246,8 @@ def test_the_numpy_half_without_spark():
 
 @needs_spark
 def test_the_local_session_has_its_surroundings(tmp_path):
-    "Workers run this Python, long training may keep checkpoints, Java's chatter stays off the screen, and the screen comes back."
+    """Workers run this Python, long training may keep checkpoints, Java's chatter stays off the screen, and the screen
+    comes back."""
     code = """import os, sys
 from engagement_book.recommend.spark import _local_session
 s = _local_session()
@@ -249,5 +257,6 @@ os.close(2)
 s.stop()
 """
     env = {k: v for k, v in os.environ.items() if k != "PYSPARK_PYTHON"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True,
+                          timeout=300)
     assert (done.stdout.strip(), done.stderr) == ("True True", "here again")

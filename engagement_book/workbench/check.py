@@ -36,8 +36,10 @@ class _Found(Exception):
 
 def _run(cases: st.SearchStrategy, look, examples: int, shrink: bool):
     "Let Hypothesis call `look` on the same cases in every run."
-    @settings(max_examples=examples, derandomize=True, database=None, deadline=None, report_multiple_bugs=False, print_blob=False,
-              suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])])
+    @settings(max_examples=examples, derandomize=True, database=None, deadline=None, report_multiple_bugs=False,
+              print_blob=False,
+              suppress_health_check=list(HealthCheck),
+              phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])])
     @given(cases)
     def each(case):
         look(case)
@@ -147,7 +149,8 @@ class Check:
         rtol: float = 1e-9,              # as in `difference`
         atol: float = 0.,                # as in `difference`
         deviations: dict[str, Deviation] | None = None,      # name → declared deviation
-        use=None,                        # (what is checked, *case) → answer: for a class or a method; by default the function is called with the case
+        # (what is checked, *case) → answer: for a class or a method; by default the function is called with the case
+        use=None,
         hints: tuple = (),               # for an exercise: sentences, gentle first
         examples: int = 100,             # cases at most
         seconds: float = 5.,             # for all calls of a learner's function together
@@ -156,7 +159,9 @@ class Check:
         parts: tuple = (),               # names of the parts of the answer, as in `difference`
     ):
         if not isinstance(name, str):
-            raise TypeError(f"a check begins with the name of what it checks; the function goes into prove(f), got {in_short(name)}")
+            raise TypeError(
+                f"a check begins with the name of what it checks; the function goes into prove(f), got "
+                f"{in_short(name)}")
         self.name, self.cases, self.atol, self.examples, self.seconds = name, cases, atol, examples, seconds
         oracles = oracle if isinstance(oracle, dict) else {getattr(oracle, "__name__", "oracle"): oracle}
         self.oracles = {k: v if isinstance(v, tuple) else (v, rtol) for k, v in oracles.items()}
@@ -244,7 +249,8 @@ def problem(self: Check,
         words = compared(value, want, rtol, self.atol, self.parts, dtypes)
     if words or not isinstance(got, Changed) or got.which in self.changes or _changes_too(want, got):
         return words
-    return f"the argument {self.argument(got.which)} was changed in place, from {in_short(got.before)} to {in_short(got.after)}: work on a copy"
+    return (f"the argument {self.argument(got.which)} was changed in place, from {in_short(got.before)} to "
+            f"{in_short(got.after)}: work on a copy")
 
 
 def _changes_too(want, got: Changed) -> bool:
@@ -266,7 +272,8 @@ def argument(self: Check,
 def arguments(self: Check, fn=None) -> list[str]:      # empty where they have no names
     "Names of the arguments of a case: those of `use` behind its first, or of the function."
     try:
-        found = list(inspect.signature(self.use or fn or next(iter(self.oracles.values()))[0]).parameters.values())[bool(self.use):]
+        found = list(inspect.signature(self.use or fn
+                                       or next(iter(self.oracles.values()))[0]).parameters.values())[bool(self.use):]
     except (TypeError, ValueError):
         return []
     return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -296,7 +303,9 @@ def judge(self: Check,
             got.append(guard(run, case, told=fn))
             if found is None:
                 printed = guard.printed
-                found = next((Finding(case, w, got[i], wants[n][i], printed, i) for n, (_, rtol) in self.oracles.items() if (w := self.problem(got[i], wants[n][i], case, rtol))), None)
+                found = next((Finding(case, w, got[i], wants[n][i], printed, i)
+                              for n, (_, rtol) in self.oracles.items()
+                              if (w := self.problem(got[i], wants[n][i], case, rtol))), None)
                 guard.right = i + (found is None)
                 if i < 3 and found is None and (w := self._unsteady(guard, run, case, got[i])):
                     found = Finding(case, w, got[i], wants[next(iter(wants))][i], printed, i)
@@ -310,7 +319,8 @@ def judge(self: Check,
 def _unsteady(self: Check, guard, run, case, got) -> str | None:
     "Does the answer depend on a global random state?"
     words = compared(guard(run, case, seed=1), got, 1e-3, 1e-3 + self.atol)
-    return words and f"two calls on the same case give different answers ({words}): where does its randomness come from?"
+    return words and (f"two calls on the same case give different answers ({words}): where does its randomness come "
+                      f"from?")
 
 
 @patch
@@ -319,8 +329,11 @@ def _accepts(self: Check, guard, run) -> Finding | None:
     for name, (case, kind) in self.refuses.items():
         got = guard(run, case)
         if not (isinstance(got, Raised) and issubclass(got.kind, kind)):
-            told = got if isinstance(got, Raised) else f"the value {in_short(got.value if isinstance(got, Changed) else got)}"
-            return Finding(case, f"{name}: expected {kind.__name__}, got {told}", got, kind, guard.printed, len(self.sampled()))
+            told = got if isinstance(got,
+                                     Raised) else (f"the value "
+                                                   f"{in_short(got.value if isinstance(got, Changed) else got)}")
+            return Finding(case, f"{name}: expected {kind.__name__}, got {told}", got, kind, guard.printed,
+                           len(self.sampled()))
     return None
 
 # %% ../../nbs/00_workbench/04_check.ipynb #5366eb0e
@@ -331,7 +344,8 @@ def shrunk(self: Check,
     guard: Guard,            # that calls it
 ) -> Finding:                # the same on the smallest case that Hypothesis finds
     "Look for a smaller case that fails, as long as there is time."
-    if found.done >= len(self.sampled()) or any(found.case is w.on for w in self.wrong.values()) or "two calls" in found.words:
+    if found.done >= len(self.sampled()) or any(found.case is w.on
+                                                for w in self.wrong.values()) or "two calls" in found.words:
         return found
     run, last = self.as_function(fn), {}
 
@@ -358,13 +372,16 @@ def shrunk(self: Check,
 # %% ../../nbs/00_workbench/04_check.ipynb #4916efc8
 @patch
 def kills(self: Check, fn=None) -> dict[str, tuple]:      # name of the wrong version → (case, difference in words)
-    "How each wrong version is told from the oracles; CheckFailed if one is not, if two are the same, or if `fn` is given and differs."
+    """How each wrong version is told from the oracles; CheckFailed if one is not, if two are the same, or if `fn` is
+    given and differs."""
     self._refuse_nonsense(fn)
     for name, w in self.wrong.items():
         key = ("kill", name)
         if self._kept.get(key, (None,))[0] is not w:
             if (found := self._kill(w)) is None:
-                raise CheckFailed(f"the check of {self.name} cannot see the mistake {name!r} ({w.source}): make the cases wider or the tolerance narrower")
+                raise CheckFailed(
+                    f"the check of {self.name} cannot see the mistake {name!r} ({w.source}): make the cases wider or "
+                    f"the tolerance narrower")
             self._kept[key] = (w, found)
     self._refuse_twins()
     if fn is not None:
@@ -372,7 +389,9 @@ def kills(self: Check, fn=None) -> dict[str, tuple]:      # name of the wrong ve
         if found := self.judge(fn, guard)[0]:
             found = self.shrunk(found, fn, guard)
             self._keep(found)
-            raise CheckFailed(f"{self.name} differs from its oracle on ({verdicts.case_in_short(self, found.case, fn)}): {found.words}")
+            raise CheckFailed(
+                f"{self.name} differs from its oracle on ({verdicts.case_in_short(self, found.case, fn)}): "
+                f"{found.words}")
     return {name: self._kept["kill", name][1] for name in self.wrong}
 
 # %% ../../nbs/00_workbench/04_check.ipynb #4ec0b993
@@ -383,7 +402,8 @@ def _keep(self: Check, found: Finding):
 
 @patch
 def _kill(self: Check, w: Wrong, shrink: bool = True) -> tuple | None:
-    "The case that gives a wrong version away: the pinned one, one on which its value differs, one on which it changes an argument."
+    """The case that gives a wrong version away: the pinned one, one on which its value differs, one on which it
+    changes an argument."""
     changed = within = None
     for oracle, rtol in self.oracles.values():
         for case, got, want in zip(self.sampled(), self.answers(w.fn), self.answers(oracle), strict=True):
@@ -404,7 +424,9 @@ def _best_kill(self: Check, w: Wrong, case, words) -> tuple:
     def look(case):
         if self.deviation(case):
             return None
-        return next(filter(None, (self.problem(answer(w.fn, case, BREAKS), answer(o, case), case, rtol, w.dtype) for o, rtol in self.oracles.values())), None)
+        return next(filter(None,
+                           (self.problem(answer(w.fn, case, BREAKS), answer(o, case), case, rtol, w.dtype)
+                            for o, rtol in self.oracles.values())), None)
 
     if w.on is not None and (told := look(w.on)):
         return w.on, told
@@ -423,7 +445,8 @@ def _refuse_nonsense(self: Check, fn=None):
             raise CheckFailed(f"{self.name}: the wrong version {name!r} needs its source (claim id, paper or library)")
     for name, d in self.deviations.items():
         if not any(d.where(*case) for case in self.sampled()):
-            raise CheckFailed(f"{self.name}: the declared deviation {name!r} is never met by the cases; remove it or widen them")
+            raise CheckFailed(
+                f"{self.name}: the declared deviation {name!r} is never met by the cases; remove it or widen them")
     if fn is not None:
         self._refuse_own_oracle(fn)
 
@@ -436,9 +459,13 @@ def _refuse_own_oracle(self: Check, fn):
     ours = entries(fn, lambda: [answer(run, case) for case in some])
     only_made = all(c.co_name == "__init__" for c in ours)       # else an oracle may take over the start of an object
     for name, (oracle, _) in self.oracles.items():
-        shared = {c for c, _ in calls(lambda o=oracle: [answer(o, case) for case in some]) if c in ours and (only_made or c.co_name != "__init__")}
+        theirs = calls(lambda o=oracle: [answer(o, case) for case in some])
+        shared = {c for c, _ in theirs if c in ours and (only_made or c.co_name != "__init__")}
         if same_function(oracle, fn) or shared:
-            raise CheckFailed(f"{self.name}: the oracle {name!r} is or calls the function itself{' (' + ', '.join(sorted(c.co_qualname for c in shared)) + ')' if shared else ''}, so it would agree with any mistake in it")
+            raise CheckFailed(
+                f"{self.name}: the oracle {name!r} is or calls the function "
+                f"itself{' (' + ', '.join(sorted(c.co_qualname for c in shared)) + ')' if shared else ''}, so it "
+                f"would agree with any mistake in it")
 
 
 @patch
@@ -449,8 +476,11 @@ def _refuse_twins(self: Check):
     rtol, names = self._loosest, list(self.wrong)
     for i, a in enumerate(names):
         for b in names[:i]:
-            if all(alike(x, y, rtol, self.atol) for x, y in zip(self.answers(self.wrong[a].fn), self.answers(self.wrong[b].fn), strict=True)):
-                raise CheckFailed(f"{self.name}: the wrong versions {b!r} and {a!r} answer the same on all cases: one of them goes, or the cases must tell them apart")
+            if all(alike(x, y, rtol, self.atol)
+                   for x, y in zip(self.answers(self.wrong[a].fn), self.answers(self.wrong[b].fn), strict=True)):
+                raise CheckFailed(
+                    f"{self.name}: the wrong versions {b!r} and {a!r} answer the same on all cases: one of them goes, "
+                    f"or the cases must tell them apart")
     self._kept["no twins", *self.wrong] = True
 
 # %% ../../nbs/00_workbench/04_check.ipynb #9207d9e8
@@ -481,10 +511,13 @@ def misconception(self: Check,
 def resembles(self: Check, got: list) -> str | None:
     "A mistake with the same answers on nine of ten cases that fail, if at least five do."
     oracle, rtol = next(iter(self.oracles.values()))
-    fails = [i for i, (g, want, case) in enumerate(zip(got, self.answers(oracle), self.sampled(), strict=False)) if self.problem(g, want, case, rtol)]
+    fails = [i
+             for i, (g, want, case) in enumerate(zip(got, self.answers(oracle), self.sampled(), strict=False))
+             if self.problem(g, want, case, rtol)]
     if len(fails) < 5:
         return None
-    share = {name: sum(compared(got[i], self.answers(w.fn)[i], self._loosest, self.atol) is None for i in fails) / len(fails) for name, w in self.wrong.items()}
+    share = {name: sum(compared(got[i], self.answers(w.fn)[i], self._loosest, self.atol) is None
+                       for i in fails) / len(fails) for name, w in self.wrong.items()}
     best = max(share, key=share.get)
     return best if share[best] >= .9 else None
 
@@ -512,7 +545,8 @@ def hint(self: Check) -> None:
 def __call__(self: Check,
     fn,          # a function, or what `use` expects
 ) -> None:
-    "Show whether a function keeps the contract; if not, the smallest failing case and the mistake it equals. Never raises."
+    """Show whether a function keeps the contract; if not, the smallest failing case and the mistake it equals. Never
+    raises."""
     if not callable(fn):
         return verdicts.no_function(self, fn)
     if any(same_function(fn, oracle) for oracle, _ in self.oracles.values()):

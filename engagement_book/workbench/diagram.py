@@ -58,7 +58,8 @@ def refuse_dangling(
     graph.add_nodes_from(nodes)
     main, *loose = sorted(nx.connected_components(graph), key=len, reverse=True)
     if loose:
-        raise DiagramError(f"not connected to the rest: {', '.join(sorted(nodes[n][0] for part in loose for n in part))}")
+        raise DiagramError(
+            f"not connected to the rest: {', '.join(sorted(nodes[n][0] for part in loose for n in part))}")
 
 # %% ../../nbs/00_workbench/07_diagram.ipynb #06783c0a
 def diagram(
@@ -76,9 +77,12 @@ def diagram(
     direction, nodes, links = parse(text)
     refuse_dangling(nodes, links)
     made = {i: Node(i, label, shape=shape) for i, (label, shape) in nodes.items()}
-    chart = FlowChart("", list(made.values()), [Link(made[a], made[b], shape=_SHAPES[k], head_right="none" if k == "---" else "arrow", message=m) for a, k, m, b in links], orientation=direction)
+    chart = FlowChart("", list(made.values()),
+                      [Link(made[a], made[b], shape=_SHAPES[k], head_right="none" if k == "---" else "arrow", message=m)
+                       for a, k, m, b in links], orientation=direction)
     script = chart.script[chart.script.index("flowchart"):]
-    display({"text/vnd.mermaid": script, MIME: {"kind": "diagram", "name": name, "alt": alt, "script": script}, "text/plain": alt}, raw=True)
+    display({"text/vnd.mermaid": script, MIME: {"kind": "diagram", "name": name, "alt": alt, "script": script},
+             "text/plain": alt}, raw=True)
 
 # %% ../../nbs/00_workbench/07_diagram.ipynb #a7dab0e8
 def draw(

@@ -28,12 +28,17 @@ def use_style() -> None:
     for path in house("nbs", "_static", "fonts").glob("*.otf"):
         font_manager.fontManager.addfont(path)
     plt.rcParams.update({
-        "font.family": ["DejaVu Sans", FONT], "font.size": 10, "axes.unicode_minus": False, "axes.prop_cycle": plt.cycler(color=PALETTE),
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "axes.titlesize": 11, "axes.titlelocation": "left",
-        "figure.figsize": (6.4, 3.4), "figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True, "legend.frameon": False,
+        "font.family": ["DejaVu Sans", FONT], "font.size": 10, "axes.unicode_minus": False,
+        "axes.prop_cycle": plt.cycler(color=PALETTE),
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "axes.titlesize": 11, "axes.titlelocation": "left",
+        "figure.figsize": (6.4, 3.4), "figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True,
+        "legend.frameon": False,
         "image.cmap": "cividis", "lines.linewidth": 1.8,
-        "text.color": LIGHT["ink"], "axes.labelcolor": LIGHT["ink"], "axes.edgecolor": LIGHT["ink"], "axes.titlecolor": LIGHT["ink"],
-        "xtick.color": LIGHT["ink"], "ytick.color": LIGHT["ink"], "grid.color": LIGHT["grid"], "figure.facecolor": LIGHT["paper"], "axes.facecolor": LIGHT["paper"]})
+        "text.color": LIGHT["ink"], "axes.labelcolor": LIGHT["ink"], "axes.edgecolor": LIGHT["ink"],
+        "axes.titlecolor": LIGHT["ink"],
+        "xtick.color": LIGHT["ink"], "ytick.color": LIGHT["ink"], "grid.color": LIGHT["grid"],
+        "figure.facecolor": LIGHT["paper"], "axes.facecolor": LIGHT["paper"]})
 
 
 use_style()
@@ -55,7 +60,9 @@ def refuse_unlabelled(
             continue
         for side, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
             shared = fig.get_supxlabel() if side == "x" else fig.get_supylabel()
-            if axis.get_visible() and len(axis.get_ticklocs()) and not axis.get_label_text() and not shared and axis.get_tick_params().get("labelleft" if side == "y" else "labelbottom", True):
+            numbers = axis.get_tick_params().get("labelleft" if side == "y" else "labelbottom", True)
+            seen = axis.get_visible() and len(axis.get_ticklocs()) and numbers
+            if seen and not axis.get_label_text() and not shared:
                 raise FigureError(f"axes {i}: label the {side} axis, with its unit in parentheses if it has one")
 
 # %% ../../nbs/00_workbench/08_figure.ipynb #30eec013
@@ -63,7 +70,8 @@ def _recolour(fig, old: dict, new: dict):
     "Exchange ink, grid and paper colours of everything in a figure."
     swap = {colors.to_rgba(old[k]): new[k] for k in old}
     for artist in fig.findobj():
-        for getter, setter in (("get_color", "set_color"), ("get_facecolor", "set_facecolor"), ("get_edgecolor", "set_edgecolor")):
+        for getter, setter in (("get_color", "set_color"), ("get_facecolor", "set_facecolor"),
+                               ("get_edgecolor", "set_edgecolor")):
             try:
                 colour = colors.to_rgba(getattr(artist, getter)())
             except (AttributeError, ValueError, TypeError):
@@ -84,7 +92,8 @@ def _png(fig) -> str:
     return base64.b64encode(small.getvalue()).decode()
 
 # %% ../../nbs/00_workbench/08_figure.ipynb #6f05ddee
-_CSS = ('<style>.eb-dark{display:none}[data-jp-theme-light="false"] .eb-light,html[data-theme="dark"] .eb-light{display:none}'
+_CSS = ('<style>.eb-dark{display:none}[data-jp-theme-light="false"] .eb-light,html[data-theme="dark"] '
+        '.eb-light{display:none}'
         '[data-jp-theme-light="false"] .eb-dark,html[data-theme="dark"] .eb-dark{display:inline}</style>')
 
 
@@ -103,6 +112,9 @@ def show(
     dark = _png(fig)
     _recolour(fig, DARK, LIGHT)
     plt.close(fig)
-    img = "".join(f'<img class="eb-{k}" width="{width}" style="max-width:100%;height:auto" alt="{html.escape(alt)}" src="data:image/png;base64,{data}">' for k, data in (("light", light), ("dark", dark)))
-    display({"text/html": f'{_CSS}<figure class="eb-figure" style="margin:.5em 0">{img}<figcaption>{html.escape(caption)}</figcaption></figure>',
+    img = "".join(
+        f'<img class="eb-{k}" width="{width}" style="max-width:100%;height:auto" alt="{html.escape(alt)}" '
+        f'src="data:image/png;base64,{data}">' for k, data in (("light", light), ("dark", dark)))
+    display({"text/html": f'{_CSS}<figure class="eb-figure" style="margin:.5em '
+                          f'0">{img}<figcaption>{html.escape(caption)}</figcaption></figure>',
              MIME: {"kind": "figure", "alt": alt, "caption": caption}, "text/plain": alt}, raw=True)

@@ -42,8 +42,11 @@ def race(
             raise RaceError(f"{what}: {n!r} and {names[0]!r} differ: {problem}")
     took = {n: best_time(f) for n, f in ways.items()}
     first = took[names[0]]
-    rows = {n: f"{_span(t)}" + (f", <b>{first / t:.3g}×</b> the speed of {html.escape(names[0])}" if n != names[0] else "") for n, t in took.items()}
-    emit("race", {"what": what, "seconds": took}, card_html(f"race: {what}", rows, "plain"), f"{what}: " + ", ".join(f"{n} {_span(t)}" for n, t in took.items()))
+    rows = {n: f"{_span(t)}"
+            + (f", <b>{first / t:.3g}×</b> the speed of {html.escape(names[0])}" if n != names[0] else "")
+            for n, t in took.items()}
+    emit("race", {"what": what, "seconds": took}, card_html(f"race: {what}", rows, "plain"),
+         f"{what}: " + ", ".join(f"{n} {_span(t)}" for n, t in took.items()))
 
 
 def _span(t: float) -> str:
@@ -61,9 +64,12 @@ def latency(
         raise ValueError(f"{what}: p99 needs at least 100 requests, got {len(requests)}")
     took = {name: _each(f, requests, warm_up) for name, f in ways.items()}
     first = next(iter(took.values()))[0]
-    rows = {n: f"p50 {_span(t[0])}, p95 {_span(t[1])}, p99 {_span(t[2])}" + (f", p50 <b>{first / t[0]:.3g}×</b> as fast" if t[0] != first else "") for n, t in took.items()}
-    text = f"{what}: " + "; ".join(f"{n} p50 {_span(t[0])}, p95 {_span(t[1])}, p99 {_span(t[2])}" for n, t in took.items())
-    emit("race", {"what": what, "requests": len(requests), "percentiles": took}, card_html(f"latency: {what}, {len(requests)} requests", rows, "plain"), text)
+    rows = {n: f"p50 {_span(t[0])}, p95 {_span(t[1])}, p99 {_span(t[2])}"
+            + (f", p50 <b>{first / t[0]:.3g}×</b> as fast" if t[0] != first else "") for n, t in took.items()}
+    text = f"{what}: " + "; ".join(f"{n} p50 {_span(t[0])}, p95 {_span(t[1])}, p99 {_span(t[2])}"
+                                   for n, t in took.items())
+    emit("race", {"what": what, "requests": len(requests), "percentiles": took},
+         card_html(f"latency: {what}, {len(requests)} requests", rows, "plain"), text)
 
 # %% ../../nbs/00_workbench/09_race.ipynb #2857850e
 def _each(f, requests, warm_up: int) -> list[float]:

@@ -13,7 +13,8 @@ import numpy as np
 from .cards import card_html, emit
 from .claim import citations
 
-ORIGINS = {"shake": "runs under other seeds and processors", "published": "the published number, as far as it is printed",
+ORIGINS = {"shake": "runs under other seeds and processors",
+           "published": "the published number, as far as it is printed",
            "exact": "rounding: nothing random is left", "rule": "a rule that the protocol names"}
 
 # %% ../../nbs/00_workbench/06_record.ipynb #46d96780
@@ -48,12 +49,14 @@ def record(
     why: str = "",                   # why the published number lies outside the band, if it does
     protocol: str = "",              # split, candidates, metric definition, seeds: what one must know to compare
 ) -> None:
-    "Record a result, red if it is outside its band or the band holds the baseline too; RecordError for a record that promises nothing."
+    """Record a result, red if it is outside its band or the band holds the baseline too; RecordError for a record that
+    promises nothing."""
     seeds = np.atleast_1d(np.asarray(value, dtype=np.float64))
     mean, low, high = interval(seeds) if seeds.size > 1 else (float(seeds[0]), None, None)
     _refuse(name, band, origin, published, source, why)
     band = tuple(None if end is None else float(end) for end in band)
-    card = {"name": name, "value": mean, "low": low, "high": high, "n": seeds.size, "band": band, "origin": origin, "unit": unit,
+    card = {"name": name, "value": mean, "low": low, "high": high, "n": seeds.size, "band": band, "origin": origin,
+            "unit": unit,
             "baseline": baseline, "published": published, "source": source, "why": why, "protocol": protocol}
     _show(card, _fault(name, mean, band, baseline))
 
@@ -82,7 +85,9 @@ def _refuse(name, band, origin, published, source, why):
         raise RecordError(f"{name}: {source!r} is not in nbs/references.bib")
     outside = published is not None and not lo <= published <= hi
     if outside and not why:
-        raise RecordError(f"{name}: the published {published:.6g} lies outside the band {in_words(band)}; say in why= what is different, or find out")
+        raise RecordError(
+            f"{name}: the published {published:.6g} lies outside the band {in_words(band)}; say in why= what is "
+            f"different, or find out")
     if why and not outside:
         raise RecordError(f"{name}: why= explains a published value outside the band, and there is none")
 
@@ -93,16 +98,20 @@ def _fault(name, mean, band, baseline) -> str:
     if not lo <= mean <= hi:
         return f"{name}: {mean:.6g} is outside its band, {in_words(band)}"
     if baseline and not (baseline[1] < lo or baseline[1] > hi):
-        return f"{name}: the band {in_words(band)} holds the baseline {baseline[0]} = {baseline[1]:.6g} too, so it cannot show the effect"
+        return (f"{name}: the band {in_words(band)} holds the baseline {baseline[0]} = {baseline[1]:.6g} too, so it "
+                f"cannot show the effect")
     return ""
 
 
 def _show(c, red):
     e, u = html.escape, f" {c['unit']}" if c["unit"] else ""
     spread = f" (95 % interval {c['low']:.4g} to {c['high']:.4g}, {c['n']} runs)" if c["low"] is not None else ""
-    published = f"{c['published']:g} <small>{e(c['source'])}</small>{'; ' + e(c['why']) if c['why'] else ''}" if c["published"] is not None else ""
-    rows = {"not as promised": e(red), "band": f"{e(in_words(c['band']))}{e(u)}{spread}", "from": e(ORIGINS[c["origin"]]),
-            "baseline": f"{e(c['baseline'][0])}: {c['baseline'][1]:.6g}" if c["baseline"] else "", "published": published, "protocol": e(c["protocol"])}
+    published = (f"{c['published']:g} <small>{e(c['source'])}</small>{'; ' + e(c['why']) if c['why'] else ''}"
+                 if c["published"] is not None else "")
+    rows = {"not as promised": e(red), "band": f"{e(in_words(c['band']))}{e(u)}{spread}",
+            "from": e(ORIGINS[c["origin"]]),
+            "baseline": f"{e(c['baseline'][0])}: {c['baseline'][1]:.6g}" if c["baseline"] else "",
+            "published": published, "protocol": e(c["protocol"])}
     title = f"{c['name']} = {c['value']:.6g}{u}"
     emit("record", c, card_html(title, rows, "bad" if red else "good", anchor=f"record-{c['name']}"),
          red or f"{title}, band {in_words(c['band'])}{spread}", red)
@@ -117,16 +126,20 @@ def beats(
     origin: str = "shake",   # where the margin comes from, one of ORIGINS
     protocol: str = "",      # what the pairs are, metric, seeds
 ) -> None:
-    "Record that A beats B, red if the 95 % interval of the paired difference does not lie above `by`; ValueError for unequal lists."
+    """Record that A beats B, red if the 95 % interval of the paired difference does not lie above `by`; ValueError for
+    unequal lists."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"{name}: pairs need two lists of the same length, got shapes {a.shape} and {b.shape}")
     _refuse(name, (by, None), origin, None, "", "")
     mean, low, high = interval(a - b)
-    red = "" if low > by else f"{name}: the difference {mean:.4g} has the 95 % interval {low:.4g} to {high:.4g}, which is not above {by:g}"
-    data = {"name": name, "value": mean, "low": low, "high": high, "n": a.size, "beats": True, "band": (by, None), "origin": origin, "unit": "", "baseline": None,
+    red = "" if low > by else (f"{name}: the difference {mean:.4g} has the 95 % interval {low:.4g} to {high:.4g}, "
+                               f"which is not above {by:g}")
+    data = {"name": name, "value": mean, "low": low, "high": high, "n": a.size, "beats": True, "band": (by, None),
+            "origin": origin, "unit": "", "baseline": None,
             "published": None, "source": "", "why": "", "protocol": protocol}
-    rows = {"not as promised": html.escape(red), "95 % interval": f"{low:.4g} to {high:.4g}, {a.size} pairs", "must exceed": f"{by:g}",
+    rows = {"not as promised": html.escape(red), "95 % interval": f"{low:.4g} to {high:.4g}, {a.size} pairs",
+            "must exceed": f"{by:g}",
             "from": html.escape(ORIGINS[origin]), "protocol": html.escape(protocol)}
     emit("record", data, card_html(f"{name}: by {mean:.4g}", rows, "bad" if red else "good", anchor=f"record-{name}"),
          red or f"{name}: by {mean:.4g} ({low:.4g} to {high:.4g}, {a.size} pairs)", red)

@@ -1,4 +1,5 @@
-"""Search in Chinese and English without a word segmenter: Han characters are indexed one by one and in pairs, a query is split into pairs.
+"""Search in Chinese and English without a word segmenter: Han characters are indexed one by one and in pairs,
+a query is split into pairs.
 
 It replaces Sphinx 9.0's own `zh` search, whose every query hangs ("ChineseStemmer is not defined", sphinx issue 14229).
 """
@@ -16,7 +17,8 @@ class ZhBigram(SearchLanguage):
     js_splitter_code = r"""
 function splitQuery(query) {
   const out = [];
-  for (const run of query.match(/[\u3400-\u9fff]+|[\p{Letter}\p{Number}_]+?(?=[\u3400-\u9fff]|[^\p{Letter}\p{Number}_]|$)/gu) || []) {
+  const run_of = /[\u3400-\u9fff]+|[\p{Letter}\p{Number}_]+?(?=[\u3400-\u9fff]|[^\p{Letter}\p{Number}_]|$)/gu;
+  for (const run of query.match(run_of) || []) {
     if (!/^[\u3400-\u9fff]/.test(run) || run.length === 1) { out.push(run); continue; }
     for (let i = 0; i + 1 < run.length; i++) out.push(run.slice(i, i + 2));
   }
