@@ -6,12 +6,12 @@
 __all__ = ['output_size', 'windows', 'conv2d', 'max_pool2d', 'receptive_field', 'conv2d_backward', 'max_pool2d_backward',
            'small_cnn', 'prepare', 'fit', 'embed', 'image_embeddings', 'nearest', 'precision_at_k']
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #7a269f5a
+# %% ../../nbs/01_networks/03_convolution.ipynb #b443873e
 import numpy as np
 
 from .mlp import as_float
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #b443873e
+
 def output_size(
     size: int,           # pixels along one side of the input
     kernel: int,         # weights along one side of the window
@@ -19,14 +19,15 @@ def output_size(
     padding: int = 0,    # zeros added at each end, 0 by default
     dilation: int = 1,   # pixels from one weight to the next, 1 by default
 ) -> int:                # places along one side of the answer
-    "Size of a convolution's or pooling's answer along one axis; ValueError if the window does not fit. Dumoulin & Visin (2016)."
+    "Size of the answer along one axis; ValueError if the window does not fit."
     if min(size, kernel, stride, dilation) < 1 or padding < 0:
-        raise ValueError(f"sizes, stride and dilation start at 1, padding at 0; got "
-                         f"{(size, kernel, stride, padding, dilation)}")
+        given = size, kernel, stride, padding, dilation
+        raise ValueError(f"all sizes start at 1, padding at 0; got {given}")
     reach = dilation * (kernel - 1) + 1
-    if size + 2 * padding < reach:
-        raise ValueError(f"a window that reaches over {reach} does not fit into {size} + 2 × {padding} pixels")
-    return (size + 2 * padding - reach) // stride + 1
+    pixels = size + 2 * padding
+    if pixels < reach:
+        raise ValueError(f"a window over {reach} pixels does not fit into {pixels}")
+    return (pixels - reach) // stride + 1
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #9415c1fd
 def windows(
@@ -39,10 +40,18 @@ def windows(
     "What a window sees at each place, as a view; ValueError if it does not fit."
     for side, k in zip(x.shape[2:], kernel, strict=True):
         output_size(side, k, stride, padding, dilation)
-    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)]) if padding else x
+    if padding:
+        x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
     reach = tuple(dilation * (k - 1) + 1 for k in kernel)
     view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
     return view[:, :, ::stride, ::stride, ::dilation, ::dilation]
+
+
+def _columns(seen):
+    "The windows as columns: (n, channels · rows · columns, places)."
+    n, channels, down, across, rows, columns = seen.shape
+    by_weight = seen.transpose(0, 1, 4, 5, 2, 3)
+    return by_weight.reshape(n, channels * rows * columns, down * across)
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #f4317162
 def conv2d(
@@ -53,18 +62,20 @@ def conv2d(
     padding: int = 0,    # zeros added at each end of both axes, 0 by default
     dilation: int = 1,   # pixels from one weight to the next, 1 by default
 ) -> np.ndarray:         # (n, out, places down, places across)
-    "Convolution as networks use the word: the kernel is not flipped; ValueError if channels or biases differ or the window does not fit."
+    "Convolution, kernel not flipped; ValueError if channels, biases or window do not "
+    "fit."
     if x.shape[1] != w.shape[1] or b.shape != w.shape[:1]:
-        raise ValueError(f"the kernel expects {w.shape[1]} channels, the input has {x.shape[1]}; "
-                         f"{len(w)} kernels need as many biases, got shape {b.shape}")
-    x = x if "f" in (x.dtype.kind, w.dtype.kind) else as_float(x)      # bytes times bytes would wrap around
+        raise ValueError(f"w expects {w.shape[1]} channels, x has {x.shape[1]}; "
+                         f"{len(w)} kernels need as many biases, b has shape {b.shape}")
+    if "f" not in (x.dtype.kind, w.dtype.kind):
+        x = as_float(x)                       # bytes times bytes would wrap around
     seen = windows(x, w.shape[2:], stride, padding, dilation)
-    y = np.tensordot(seen, w, axes=([1, 4, 5], [1, 2, 3])) + b      # (n, down, across, out)
-    return np.moveaxis(y, 3, 1)
+    y = w.reshape(len(w), -1) @ _columns(seen) + b[:, None]
+    return y.reshape(len(x), len(w), *seen.shape[2:4])
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #cba53102
 def _blocks(x, k):
-    "Blocks of k × k, the block itself on the last axis: (n, channels, down, across, k·k)."
+    "Blocks of k × k pixels: (n, channels, down, across, k·k)."
     n, c, h, w = x.shape
     if not 1 <= k <= min(h, w):
         raise ValueError(f"a block of {k} × {k} does not fit into {h} × {w}")
@@ -76,18 +87,18 @@ def max_pool2d(
     x: np.ndarray,       # (n, channels, height, width)
     k: int = 2,          # side of a block, pixels; also the stride; 2 by default
 ) -> np.ndarray:         # (n, channels, height // k, width // k)
-    "Largest value of each block; rows and columns that fill no block are dropped; ValueError if no block fits."
+    "Largest value of each block; ValueError if no block fits."
     return _blocks(x, k).max(-1)
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #253bb80d
+
 def receptive_field(
-    layers: list[tuple[int, int, int]],      # (kernel, stride, dilation) of each layer, first layer first
-) -> int:                                    # side of the piece of the picture that one unit of the last layer sees, pixels
-    "Receptive field of a stack of convolutions and poolings; ValueError for a size below 1."
-    field, apart = 1, 1
+    layers: list[tuple[int, int, int]],   # (kernel, stride, dilation) of each layer
+) -> int:                                 # side of what a unit of the last sees, pixels
+    "Receptive field of a stack of layers; ValueError for a size below 1."
+    field = apart = 1
     for kernel, stride, dilation in layers:
         if min(kernel, stride, dilation) < 1:
-            raise ValueError(f"kernel, stride and dilation start at 1, got {(kernel, stride, dilation)}")
+            raise ValueError(f"sizes start at 1, got {(kernel, stride, dilation)}")
         field += dilation * (kernel - 1) * apart
         apart *= stride
     return field
@@ -96,78 +107,77 @@ def receptive_field(
 def conv2d_backward(
     x: np.ndarray,       # (n, channels, height, width) what went in
     w: np.ndarray,       # (out, channels, rows, columns)
-    above: np.ndarray,   # (n, out, places down, places across) gradient of the loss with respect to the answer
+    above: np.ndarray,   # (n, out, places down, places across) ∂L/∂y
     stride: int = 1,     # as in `conv2d`, 1 by default
     padding: int = 0,    # as in `conv2d`, 0 by default
     dilation: int = 1,   # as in `conv2d`, 1 by default
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:      # gradients with respect to x, w and b
-    "Back-propagation through `conv2d`; ValueError unless `above` has the shape of the answer."
+) -> tuple:              # ∂L/∂x, ∂L/∂w, ∂L/∂b
+    "Back-propagation through `conv2d`; ValueError unless `above` has the answer's "
+    "shape."
     seen = windows(x, w.shape[2:], stride, padding, dilation)
     if above.shape != (len(x), len(w), *seen.shape[2:4]) or x.shape[1] != w.shape[1]:
-        raise ValueError(f"`above` has shape {above.shape}, the answer of {x.shape} and {w.shape} another")
-    dw = np.tensordot(above, seen, axes=([0, 2, 3], [0, 2, 3]))
-    n, channels, height, width = x.shape
-    dx = np.zeros((n, channels, height + 2 * padding, width + 2 * padding),
-                  np.result_type(above, w))              # not x's: a photograph is bytes, its gradient is not
+        raise ValueError(f"`above` has shape {above.shape}, not that of the answer")
+    n, out, down, across = above.shape
+    delta = above.reshape(n, out, down * across)
+    dw = (delta @ _columns(seen).swapaxes(1, 2)).sum(0).reshape(w.shape)
+    copies = (w.reshape(out, -1).T @ delta).reshape(n, *w.shape[1:], down, across)
+    height, width = x.shape[2:]
+    wide = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    dx = np.zeros(wide.shape, copies.dtype)
     for a, a2 in np.ndindex(*w.shape[2:]):
-        down, across = (slice(dilation * at, dilation * at + stride * size, stride) for at,
-                        size in zip((a, a2), above.shape[2:], strict=True))
-        dx[:, :, down, across] += np.einsum("nohw,oc->nchw", above, w[:, :, a, a2])
-    return dx[:, :, padding:padding + height, padding:padding + width], dw, above.sum((0, 2, 3))
+        rows = slice(dilation * a, dilation * a + stride * down, stride)
+        columns = slice(dilation * a2, dilation * a2 + stride * across, stride)
+        dx[:, :, rows, columns] += copies[:, :, a, a2]
+    dx = dx[:, :, padding:padding + height, padding:padding + width]
+    return dx, dw, above.sum((0, 2, 3))
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #0b5f4214
 def max_pool2d_backward(
     x: np.ndarray,       # (n, channels, height, width) what went in
-    above: np.ndarray,   # (n, channels, height // k, width // k) gradient with respect to the answer
+    above: np.ndarray,   # (n, channels, height // k, width // k) ∂L/∂(answer)
     k: int = 2,          # side of a block, pixels; 2 by default
-) -> np.ndarray:         # gradient with respect to x, same shape
-    "Back-propagation through `max_pool2d`: to the largest value of each block, to the first of several equal ones (as torch does). ValueError unless `above` has the shape of the answer."
+) -> np.ndarray:         # ∂L/∂x, same shape as x
+    "Gradient to the (first) largest of each block; ValueError for a wrong shape of "
+    "`above`."
     n, c, h, w = x.shape
     blocks = _blocks(x, k)
     if above.shape != blocks.shape[:-1]:
-        raise ValueError(f"`above` has shape {above.shape}, the answer {blocks.shape[:-1]}")
+        raise ValueError(f"`above` has shape {above.shape}, not that of the answer")
     chosen = blocks.argmax(-1)[..., None] == np.arange(k * k)
-    grad = (chosen * above[..., None]).reshape(n, c, h // k, w // k, k, k).transpose(0, 1, 2, 4, 3, 5)
+    grad = (chosen * above[..., None]).reshape(n, c, h // k, w // k, k, k)
+    whole = grad.transpose(0, 1, 2, 4, 3, 5).reshape(n, c, h // k * k, w // k * k)
     dx = np.zeros(x.shape, above.dtype)
-    dx[:, :, :h // k * k, :w // k * k] = grad.reshape(n, c, h // k * k, w // k * k)
+    dx[:, :, :h // k * k, :w // k * k] = whole
     return dx
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #ec89c33a
 def small_cnn(
     seed: int,       # decides the initial weights
-):                   # torch.nn.Sequential: (n, 1, 28, 28) → (n, 10) scores; its last layer but one gives 64 numbers
-    "Two convolutions 3×3 with 8 and 16 channels, each with pooling and ReLU, then 64 units and 10 scores: 27,562 parameters."
+):                   # torch.nn.Sequential: (n, 1, 28, 28) → (n, 10) scores
+    "Two convolutions of 8 and 16 channels, then 64 units, 10 scores: 27,562 "
+    "parameters."
     import torch
     from torch import nn
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 16, 3),
-                             nn.MaxPool2d(2), nn.ReLU(),
-                             nn.Flatten(), nn.Linear(16 * 5 * 5, 64), nn.ReLU(), nn.Linear(64, 10))
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(8, 16, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(16 * 5 * 5, 64), nn.ReLU(), nn.Linear(64, 10))
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #8c8e08f8
+
 def prepare(
     images: np.ndarray,  # (n, height, width) uint8, 0 to 255
-) -> np.ndarray:         # (n, 1, height, width) float32, mean 0 and deviation 1 over Fashion-MNIST's training pixels
+) -> np.ndarray:         # (n, 1, height, width) float32, mean 0, deviation 1
     "Grey photographs as input of a network; TypeError unless they are bytes."
     if images.dtype != np.uint8:
-        raise TypeError(f"a photograph is bytes, 0 to 255, got {images.dtype}: was it scaled before?")
-    return ((images.astype(np.float32) / 255 - np.float32(.286)) / np.float32(.353))[:, None]
+        raise TypeError(f"expected bytes, got {images.dtype}: was it scaled before?")
+    bright = images.astype(np.float32) / 255
+    return ((bright - np.float32(.286)) / np.float32(.353))[:, None]
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #43888210
-def _plan(n, batch, epochs, rate, seed):
-    "Positions and learning rate of every step."
-    rng, per_epoch = np.random.default_rng(seed), n // batch
-    steps = epochs * per_epoch
-    warm = max(1, steps // 5)
-    for k in range(steps):
-        if k % per_epoch == 0:
-            order = rng.permutation(n)
-        at = k % per_epoch * batch
-        yield order[at:at + batch], rate * min((k + 1) / warm, (steps - k) / max(1, steps - warm))
-
-
+#| code-fold: true
 def _step(net, optimiser, x, y, rate):
     from torch.nn.functional import cross_entropy
 
@@ -175,11 +185,25 @@ def _step(net, optimiser, x, y, rate):
     optimiser.zero_grad()
     loss = cross_entropy(net(x), y)
     if not loss.isfinite():
-        raise FloatingPointError(f"the loss is {loss.item():g} at the rate {rate:g}: too large a rate, "
-                                 "or an input that is not finite")
+        raise FloatingPointError(f"the loss is {loss.item():g} at the rate {rate:g}: "
+                                 "too large a rate, or an input that is not finite")
     loss.backward()
     optimiser.step()
     return loss.item()
+
+# %% ../../nbs/01_networks/03_convolution.ipynb #b4fa9d58
+def _plan(n, batch, epochs, rate, seed):
+    "Positions and learning rate of every step."
+    rng = np.random.default_rng(seed)
+    per_epoch = n // batch
+    steps = epochs * per_epoch
+    warm = max(1, steps // 5)
+    for k in range(steps):
+        if k % per_epoch == 0:
+            order = rng.permutation(n)
+        at = k % per_epoch * batch
+        height = min((k + 1) / warm, (steps - k) / max(1, steps - warm))
+        yield order[at:at + batch], rate * height
 
 # %% ../../nbs/01_networks/03_convolution.ipynb #3eebc3e4
 def fit(
@@ -188,19 +212,20 @@ def fit(
     y: np.ndarray,           # (n,) true classes, from 0
     seed: int,               # decides the order of the examples
     epochs: int = 2,         # passes through the data, 2 by default
-    batch: int = 128,        # examples per step, 128 by default; the remainder of an epoch is left out
-    rate: float = .01,       # highest learning rate, .01 by default: climbs to it in the first fifth of the steps, then falls to 0
+    batch: int = 128,        # examples per step, 128 by default; the rest is left out
+    rate: float = .01,       # highest learning rate, .01 by default
 ) -> np.ndarray:             # loss of each step, nats
-    "Train a classifier with Adam; ValueError without one full batch or without one label per example, FloatingPointError if it diverges."
+    "Train with Adam; ValueError without a full batch or without whole labels, one "
+    "each."
     import torch
 
     if epochs < 1 or not 1 <= batch <= len(x):
-        raise ValueError(f"{len(x)} examples do not fill a batch of {batch}, or {epochs} epochs")
+        raise ValueError(f"{len(x)} examples, batch of {batch}, {epochs} epochs")
     if np.shape(y) != (len(x),) or np.asarray(y).dtype.kind not in "iu":
-        raise ValueError(f"expected {len(x)} whole labels, got {np.asarray(y).dtype} of shape {np.shape(y)}")
-    layout = {"memory_format": torch.channels_last}
-    x, y = torch.from_numpy(x).contiguous(**layout), torch.from_numpy(np.asarray(y, np.int64))
-    net.to(**layout)
+        raise ValueError(f"expected {len(x)} whole labels, got shape {np.shape(y)}")
+    x = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+    y = torch.from_numpy(np.asarray(y, np.int64))
+    net.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
     plan = _plan(len(x), batch, epochs, rate, seed)
     return np.array([_step(net, optimiser, x[i], y[i], now) for i, now in plan])
@@ -215,11 +240,12 @@ def embed(
 
     if not len(images):
         return np.empty((0, net[-1].in_features), np.float32)
+    x = torch.from_numpy(prepare(images)).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        parts = torch.from_numpy(prepare(images)).contiguous(memory_format=torch.channels_last).split(1000)
-        return torch.cat([net[:-1](part) for part in parts]).numpy()
+        return torch.cat([net[:-1](part) for part in x.split(1000)]).numpy()
 
-
+# %% ../../nbs/01_networks/03_convolution.ipynb #3367f348
+#| code-fold: true
 def image_embeddings(
     train_images: np.ndarray,    # (n, 28, 28) uint8 photographs to learn from
     train_labels: np.ndarray,    # (n,) their kinds of product, 0 to 9
@@ -227,7 +253,7 @@ def image_embeddings(
     seed: int = 0,               # decides weights and order, 0 by default
     epochs: int = 2,             # passes through the training data, 2 by default
 ) -> np.ndarray:                 # (m, 64) float32 embeddings
-    "Train `small_cnn` and describe other photographs with it; the same seed gives the same embeddings. ValueError for fewer than 128 photographs."
+    "Train `small_cnn`, describe other photographs; ValueError for fewer than 128."
     net = small_cnn(seed)
     fit(net, prepare(train_images), train_labels, seed, epochs)
     return embed(net, images)
@@ -237,14 +263,14 @@ def nearest(
     vectors: np.ndarray,     # (n, features) one row per product
     queries: np.ndarray,     # (m,) rows to find neighbours for
     k: int = 10,             # neighbours per query, 10 by default
-) -> np.ndarray:             # (m, k) rows most alike by cosine, best first, never the query itself
-    "Exact nearest neighbours by cosine; ValueError for a row without direction (length 0 or not finite), for k below 1 or too large, IndexError for a row that is not there."
+) -> np.ndarray:             # (m, k) rows most alike, best first, never the query
+    "Nearest by cosine; ValueError for a bad k or vector, IndexError for a bad row."
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not 1 <= k < len(vectors) or not (length > 0).all() or not np.isfinite(length).all():
-        raise ValueError(f"expected k ≥ 1 and more than {k} rows, none of length 0 or NaN; got "
-                         f"{len(vectors)} rows, lengths {length.min(initial=np.inf):g} to {length.max(initial=0):g}")
+    usable = (length > 0).all() and np.isfinite(length).all()
+    if not 1 <= k < len(vectors) or not usable:
+        raise ValueError(f"expected k ≥ 1, more than {k} rows, none of length 0 or NaN")
     if len(queries) and not 0 <= np.min(queries) <= np.max(queries) < len(vectors):
-        raise IndexError(f"rows run from 0 to {len(vectors) - 1}, got {np.min(queries)} to {np.max(queries)}")
+        raise IndexError(f"rows go from 0 to {len(vectors) - 1}, got {np.min(queries)}")
     unit = vectors / length
     alike = unit[queries] @ unit.T
     alike[np.arange(len(queries)), queries] = -np.inf
@@ -252,13 +278,13 @@ def nearest(
     order = np.argsort(np.take_along_axis(-alike, best, axis=1), axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1)
 
-# %% ../../nbs/01_networks/03_convolution.ipynb #68edc6ab
+
 def precision_at_k(
     kinds: np.ndarray,       # (n,) kind of every product
     queries: np.ndarray,     # (m,) rows asked for
     found: np.ndarray,       # (m, k) rows found, as from `nearest`
 ) -> np.ndarray:             # (m,) share of the found that are of the query's kind
-    "Precision at k of each query; ValueError unless there is one list of at least one row per query."
+    "Precision at k (精确率) of each query; ValueError unless each has a list."
     if found.ndim != 2 or len(found) != len(queries) or not found.shape[1]:
-        raise ValueError(f"expected a list of k ≥ 1 rows for each of {len(queries)} queries, got {found.shape}")
+        raise ValueError(f"expected k ≥ 1 rows for each of {len(queries)} queries")
     return (kinds[found] == kinds[queries][:, None]).mean(1)
