@@ -6,7 +6,7 @@
 __all__ = ['cosine', 'window_pairs', 'cooccurrence', 'ppmi', 'svd_vectors', 'sgns_loss', 'noise_distribution', 'keep_probability',
            'add_rows', 'train_skipgram', 'nearest']
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #8e8f71ed
+# %% ../../nbs/02_language/02_embeddings.ipynb #3c0bf79c
 import numpy as np
 
 from ..networks.mlp import as_float
@@ -16,79 +16,88 @@ def cosine(
     a: np.ndarray,       # (..., d) vectors
     b: np.ndarray,       # (..., d) vectors, same shape or one for all
 ) -> np.ndarray:         # (...) cosine of the angle between them, −1 to 1
-    "Cosine similarity along the last axis; ValueError for a vector of length 0 or not finite, which has no direction."
-    a, b = as_float(a), as_float(b)                      # products of bytes would wrap around
+    "Cosine similarity along the last axis; ValueError for a vector without direction."
+    a = as_float(a)                          # products of bytes would wrap around
+    b = as_float(b)
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     if not np.all((lengths > 0) & np.isfinite(lengths)):
-        raise ValueError("a vector of length 0, or one that is not finite, has no direction")
+        raise ValueError("a vector of length 0, or not finite, has no direction")
     return (a * b).sum(-1) / lengths
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #ae8718b1
+# %% ../../nbs/02_language/02_embeddings.ipynb #4dbc3575
 def window_pairs(
-    text: np.ndarray,        # (n,) number of the text that each token belongs to, rising
-    reach: np.ndarray,       # (n,) how many places the window of each token extends to both sides
-) -> tuple[np.ndarray, np.ndarray]:      # positions of centres, positions of their contexts
-    "All pairs within reach and within a text, ordered by distance, contexts to the right first; ValueError unless each token has a reach."
+    text: np.ndarray,        # (n,) number of the text of each token, rising
+    reach: np.ndarray,       # (n,) places the window of each extends to both sides
+) -> tuple[np.ndarray, np.ndarray]:      # positions of centres, of their contexts
+    "All pairs by distance, right ones first; ValueError unless each token has a reach."
     if np.shape(text) != np.shape(reach):
-        raise ValueError(f"one reach per token: got {np.shape(reach)} for {np.shape(text)}")
-    centre, context = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        raise ValueError(f"one reach per token: {np.shape(reach)} for {np.shape(text)}")
+    centre = [np.empty(0, np.int64)]
+    context = [np.empty(0, np.int64)]
     for d in range(1, min(reach.max(initial=0), len(text) - 1) + 1):
         same = text[:-d] == text[d:]
-        right, left = np.flatnonzero(same & (reach[:-d] >= d)), np.flatnonzero(same & (reach[d:] >= d))
+        right = np.flatnonzero(same & (reach[:-d] >= d))
+        left = np.flatnonzero(same & (reach[d:] >= d))
         centre += [right, left + d]
         context += [right + d, left]
     return np.concatenate(centre), np.concatenate(context)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #0c370d8c
+
 def cooccurrence(
     ids: np.ndarray,         # (n,) word number of each token
     text: np.ndarray,        # (n,) number of its text, rising
     size: int,               # words in the vocabulary
     window: int,             # places to each side
-):                           # SciPy CSR matrix (size, size): how often column stands in the window of row
-    "Counts of neighbours; symmetric. ValueError for a window below 1, or texts and tokens that do not pair up."
+):                           # SciPy CSR (size, size): column in the window of row
+    "Counts of neighbours; ValueError for a window below 1 or unpaired lists."
     from scipy.sparse import csr_matrix
 
     if window < 1:
         raise ValueError(f"a window reaches at least 1 place, got {window}")
     centre, context = window_pairs(text, np.full(len(ids), window))
-    return csr_matrix((np.ones(len(centre)), (ids[centre], ids[context])), shape=(size, size))
+    pairs = (ids[centre], ids[context])
+    return csr_matrix((np.ones(len(centre)), pairs), shape=(size, size))
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #acbeb594
+# %% ../../nbs/02_language/02_embeddings.ipynb #d65c5be6
 def ppmi(
     counts,                  # SciPy sparse matrix (words, contexts) of counts
-    power: float = .75,      # flattens the distribution of contexts, .75 by default; 1 leaves it as it is
+    power: float = .75,  # flattens counts of contexts; 1 leaves them; .75 by default
 ):                           # SciPy CSR matrix, same shape, nats
-    "Positive pointwise mutual information with smoothed contexts, Levy et al. (2015). ValueError for a count that is negative or NaN."
+    "Positive pointwise mutual information; ValueError for a negative count or NaN."
     from scipy.sparse import csr_matrix
 
     m = counts.tocoo(copy=True)
-    m.sum_duplicates()                                   # a list of single meetings is a table too
+    m.sum_duplicates()                       # a list of single meetings is a table too
     m.eliminate_zeros()
     if m.data.size and not m.data.min() > 0:
         raise ValueError(f"counts are 0 or more, got {m.data.min()}")
-    of_word, of_context = (np.asarray(m.sum(axis)).ravel() for axis in (1, 0))
+    of_word = np.asarray(m.sum(1)).ravel()
+    of_context = np.asarray(m.sum(0)).ravel()
     chance = of_context ** power / (of_context ** power).sum()
     value = np.log(m.data / (of_word[m.row] * chance[m.col]))
     return csr_matrix((np.maximum(value, 0), (m.row, m.col)), shape=m.shape)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #df4b99e9
+# %% ../../nbs/02_language/02_embeddings.ipynb #083006e8
 def svd_vectors(
     matrix,              # SciPy sparse matrix (words, contexts)
     dim: int,            # length of a vector, < both sides of the matrix
 ) -> np.ndarray:         # (words, dim) vectors, most important direction first
-    "Left singular vectors times the root of the singular values; the largest entry of each is positive. ValueError unless 0 < dim < both sides and all numbers are finite."
+    "Left singular vectors × root of the values; ValueError for a bad dim or NaN."
     from scipy.sparse.linalg import svds
 
-    if not 0 < dim < min(matrix.shape):
-        raise ValueError(f"a matrix of {matrix.shape} has fewer than {min(matrix.shape)} directions, and at least 1; got {dim}")
+    most = min(matrix.shape)
+    if not 0 < dim < most:
+        raise ValueError(f"{matrix.shape} has fewer than {most} directions; got {dim}")
     if not np.isfinite(matrix.data).all():
-        raise ValueError("a number of the matrix is not finite, so it has no directions")
-    u, s, _ = svds(matrix.astype(np.float64) if matrix.dtype.kind in "biu" else matrix, k=dim, v0=np.ones(min(matrix.shape)))
-    u, s = u[:, ::-1], s[::-1]
-    return u * np.sign(u[np.abs(u).argmax(0), np.arange(dim)]) * np.sqrt(s)
+        raise ValueError("a number is not finite, so there are no directions")
+    if matrix.dtype.kind in "biu":
+        matrix = matrix.astype(np.float64)
+    u, s, _ = svds(matrix, k=dim, v0=np.ones(most))
+    u = u[:, ::-1]                           # svds gives the smallest first
+    sign = np.sign(u[np.abs(u).argmax(0), np.arange(dim)])
+    return u * sign * np.sqrt(s[::-1])       # the largest entry of each is positive
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #0562b203
+# %% ../../nbs/02_language/02_embeddings.ipynb #584be71e
 def _logistic(z):
     "σ(z) and ln(1 + e^z) from one exponential, without overflow."
     e = np.exp(-np.abs(z))
@@ -99,116 +108,121 @@ def sgns_loss(
     v: np.ndarray,           # (n, d) vectors of the centres
     u: np.ndarray,           # (n, d) vectors of their true contexts
     noise: np.ndarray,       # (m, d) vectors of the noise contexts, shared by the batch
-    weight: float = 1.,      # of each noise term, 1. by default; k/m for k negatives per pair
-) -> tuple[np.floating, tuple]:      # loss summed over pairs, nats; its gradients by v, u and noise
-    "Skip-gram loss with negative sampling, and its gradients. Mikolov et al. (2013), equation 4."
+    weight: float = 1.,  # of each noise term, k/m for k negatives; 1. by default
+) -> tuple[np.floating, tuple]:      # loss summed over pairs, nats; ∂ by v, u and noise
+    "Skip-gram loss with negative sampling, and its gradients."
     missed, of_true = _logistic(-(v * u).sum(1))         # 1 − p and −ln p
-    fooled, of_noise = _logistic(v @ noise.T)            # p and −ln(1 − p)
-    pull, push = -missed[:, None], weight * fooled
-    return of_true.sum() + weight * of_noise.sum(), (pull * u + push @ noise, pull * v, push.T @ v)
+    fooled, of_noise = _logistic(v @ noise.T)            # p_j and −ln(1 − p_j)
+    pull = -missed[:, None]
+    push = weight * fooled
+    loss = of_true.sum() + weight * of_noise.sum()
+    return loss, (pull * u + push @ noise, pull * v, push.T @ v)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #017d1c5f
+# %% ../../nbs/02_language/02_embeddings.ipynb #d8d486d8
 def noise_distribution(
     counts: np.ndarray,      # (words,) count of each word
-    power: float = .75,      # .75 by default; 1: as in the text; 0: all words alike
+    power: float = .75,      # 1: as in the text; 0: all words alike; .75 by default
 ) -> np.ndarray:             # (words,) probabilities
-    "Distribution of the negative samples, unigram counts to a power; ValueError unless counts are 0 or more and some are not 0."
+    "Distribution of the negative samples; ValueError unless counts ≥ 0, some > 0."
     if not (np.min(counts, initial=0) >= 0 and np.sum(counts) > 0):
         raise ValueError("counts are 0 or more, and there is at least one word")
-    p = counts ** power
-    return p / p.sum()
+    return counts ** power / (counts ** power).sum()
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #67cf98ab
+
 def keep_probability(
     counts: np.ndarray,      # (words,) count of each word, ≥ 1
-    sample: float = 1e-3,    # t, 1e-3 by default: words with a larger share of the text are thinned out
+    sample: float = 1e-3,  # t: words with a larger share are thinned; 1e-3 by default
 ) -> np.ndarray:             # (words,) probability to keep an occurrence
-    "Sub-sampling of frequent words as in the code of word2vec; ValueError for a count below 1 or a threshold that is not positive."
-    if not np.min(counts, initial=1) >= 1 or not sample > 0:
-        raise ValueError(f"words occur at least once and t is positive; got a count of {np.min(counts, initial=1)}, t = {sample}")
+    "Sub-sampling as in word2vec's code; ValueError for a count below 1 or t ≤ 0."
+    rarest = np.min(counts, initial=1)
+    if not rarest >= 1 or not sample > 0:
+        raise ValueError("words occur at least once and t is positive; "
+                         f"got a count of {rarest}, t = {sample}")
     ratio = sample * counts.sum() / counts
     return np.minimum(1, np.sqrt(ratio) + ratio)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #f0347f15
+# %% ../../nbs/02_language/02_embeddings.ipynb #cb612b61
 def add_rows(
     table: np.ndarray,       # (words, d), changed in place
     rows: np.ndarray,        # (n,) row numbers, with duplicates
     updates: np.ndarray,     # (n, d) what to add
 ) -> None:
-    "Add each update to its row; updates of the same row add up. IndexError for a row that is not there, ValueError unless each has an update."
+    "Add each update to its row; IndexError for no such row, ValueError if unpaired."
     if len(rows) != len(updates):
         raise ValueError(f"{len(rows)} rows and {len(updates)} updates do not pair up")
-    if not len(rows):
-        return
-    if rows.min() < 0 or rows.max() >= len(table):
-        raise IndexError(f"rows run from 0 to {len(table) - 1}, got {rows.min()} to {rows.max()}")
+    if rows.min(initial=0) < 0 or rows.max(initial=-1) >= len(table):
+        got = f"got {rows.min()} to {rows.max()}"
+        raise IndexError(f"rows run from 0 to {len(table) - 1}, {got}")
     order = np.argsort(rows, kind="stable")
     first = np.flatnonzero(np.diff(rows[order], prepend=-1))
     table[rows[order][first]] += np.add.reduceat(updates[order], first, axis=0)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #7f7ae4b8
+# %% ../../nbs/02_language/02_embeddings.ipynb #aa26e6ba
 def train_skipgram(
     ids: np.ndarray,             # (n,) word number of each token
     text: np.ndarray,            # (n,) number of its text, rising
     size: int,                   # words in the vocabulary, each at least once in ids
     rng: np.random.Generator,    # start, thinning, reach, order, noise, in this order
-    dim: int = 64,               # length of a vector, 64 by default
-    window: int = 5,             # largest reach, 5 by default
+    dim: int = 64,               # length of a vector; 64 by default
+    window: int = 5,             # largest reach; 5 by default
     negatives: int = 5,          # k, noise contexts per pair; 5 by default
-    epochs: int = 2,             # passes through the text, 2 by default
-    batch: int = 1024,           # pairs per step, 1024 by default
+    epochs: int = 2,             # passes through the text; 2 by default
+    batch: int = 1024,           # pairs per step; 1024 by default
     pool: int = 64,              # m, noise contexts drawn per step; 64 by default
-    rate: float = .05,           # learning rate at the start, .05 by default
+    rate: float = .05,           # learning rate at the start; .05 by default
     sample: float = 1e-3,        # see `keep_probability`; 1e-3 by default
     dtype: type = np.float32,    # of the vectors
-) -> tuple[np.ndarray, np.ndarray]:      # (size, dim) vectors; loss of each step, nats per pair
-    "Skip-gram with negative sampling, Mikolov et al. (2013), with noise shared by a batch. ValueError for a number below 1 or a word that does not occur, FloatingPointError if it diverges."
-    if min(dim, window, negatives, epochs, batch, pool) < 1 or np.shape(ids) != np.shape(text):
-        raise ValueError(f"sizes start at 1 and each token has a text; got {(dim, window, negatives, epochs, batch, pool)}, "
+) -> tuple[np.ndarray, np.ndarray]:      # (size, dim); loss of each step, nats per pair
+    "Skip-gram; ValueError for bad sizes or words, FloatingPointError if it diverges."
+    sizes = (dim, window, negatives, epochs, batch, pool)
+    if min(sizes) < 1 or np.shape(ids) != np.shape(text):
+        raise ValueError(f"sizes start at 1 and each token has a text; got {sizes}, "
                          f"{np.shape(ids)} tokens, {np.shape(text)} texts")
     v = ((rng.random((size, dim)) - .5) / dim).astype(dtype)
-    u, losses = np.zeros_like(v), []
+    u = np.zeros_like(v)
+    losses = []
     for epoch in range(epochs):
-        def rate_at(share, epoch=epoch):
-            return rate * (1 - (epoch + share) / epochs)
-        losses += _pass(v, u, ids, text, rng, window, negatives, batch, pool, rate_at, sample)
-        if not (np.isfinite(losses).all() and np.isfinite(v).all() and np.isfinite(u).all()):
-            raise FloatingPointError(f"the vectors are not finite after pass {epoch + 1}: the rate {rate:g} is too large")
+        def rate_at(share, done=epoch):
+            return rate * (1 - (done + share) / epochs)
+
+        losses += _pass(v, u, ids, text, rng, window, negatives, batch, pool, sample,
+                        rate_at)
+        if not all(np.isfinite(a).all() for a in (losses, v, u)):
+            raise FloatingPointError(f"not finite after pass {epoch + 1}: "
+                                     f"the rate {rate:g} is too large")
     return v, np.array(losses)
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #ce9fb9a9
-def _pass(v, u, ids, text, rng, window, negatives, batch, pool, rate_at, sample):
-    "One pass through the text; v and u change in place. Gives the loss of each step."
+# %% ../../nbs/02_language/02_embeddings.ipynb #f6073463
+def _pass(v, u, ids, text, rng, window, negatives, batch, pool, sample, rate_at):
+    "One pass through the text; v and u change in place. Loss of each step."
     counts = np.bincount(ids, minlength=len(v))
     noise = noise_distribution(counts).cumsum()
     kept = rng.random(len(ids)) < keep_probability(counts, sample)[ids]
     centre, context = window_pairs(text[kept], rng.integers(1, window + 1, kept.sum()))
     mixed = rng.permutation(len(centre))
-    centre, context = ids[kept][centre[mixed]], ids[kept][context[mixed]]
+    centre = ids[kept][centre[mixed]]
+    context = ids[kept][context[mixed]]
     losses = []
     for start in range(0, len(centre), batch):
         drawn = np.searchsorted(noise / noise[-1], rng.random(pool), side="right")
-        now = slice(start, start + batch)
-        losses.append(_step(v, u, centre[now], context[now], drawn, negatives / pool,
-                            rate_at(start / len(centre))))
+        c = centre[start:start + batch]
+        o = context[start:start + batch]
+        loss, (of_v, of_u, of_noise) = sgns_loss(v[c], u[o], u[drawn], negatives / pool)
+        rate = rate_at(start / len(centre))
+        for table, rows, slope in ((v, c, of_v), (u, o, of_u), (u, drawn, of_noise)):
+            add_rows(table, rows, (-rate * slope).astype(v.dtype, copy=False))
+        losses.append(float(loss) / len(c))
     return losses
 
-# %% ../../nbs/02_language/02_embeddings.ipynb #847b6bc5
-def _step(v, u, centre, context, drawn, weight, rate):
-    loss, (of_v, of_u, of_noise) = sgns_loss(v[centre], u[context], u[drawn], weight)
-    for table, rows, gradient in ((v, centre, of_v), (u, context, of_u), (u, drawn, of_noise)):
-        add_rows(table, rows, (-rate * gradient).astype(v.dtype, copy=False))
-    return float(loss) / len(centre)
-
-# %% ../../nbs/02_language/02_embeddings.ipynb #b24c1323
+# %% ../../nbs/02_language/02_embeddings.ipynb #2456ae5f
 def nearest(
     vectors: np.ndarray,     # (words, d), none of length 0
     i: int,                  # row that asks
-    k: int = 10,             # how many neighbours, 10 by default
+    k: int = 10,             # how many neighbours; 10 by default
 ) -> tuple[np.ndarray, np.ndarray]:      # (k,) rows, nearest first; (k,) their cosines
-    "Exact nearest neighbours by cosine, without the row itself, of equals the first row; ValueError for k below 1 or too large and as in `cosine`, IndexError for a row that is not there."
+    "Exact neighbours, ties in order; ValueError for k or length 0, IndexError for i."
     if not 1 <= k < len(vectors):
-        raise ValueError(f"between 1 and {len(vectors) - 1} neighbours can be named, not {k}")
+        raise ValueError(f"between 1 and {len(vectors) - 1} neighbours, not {k}")
     if not 0 <= i < len(vectors):
         raise IndexError(f"rows run from 0 to {len(vectors) - 1}, got {i}")
     cos = cosine(vectors, vectors[i][None])

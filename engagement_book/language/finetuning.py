@@ -6,6 +6,7 @@
 __all__ = ['mean_states', 'Classifier', 'features', 'finetune', 'text_loss', 'macro_f1', 'steps_to']
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #5c9fe091
+#| code-fold: true
 import copy
 
 import numpy as np
@@ -17,16 +18,17 @@ from .pretraining import LanguageModel
 
 
 def _refuse_empty(ids):
-    "ValueError for texts without a token: the mean of nothing is NaN, and would reach every weight."
+    "ValueError for texts without a token: the mean of nothing is NaN."
     empty = [i for i, found in enumerate((ids > 0).any(1).tolist()) if not found]
     if empty:
-        raise ValueError(f"no token in {len(empty)} of {len(ids)} texts (rows {', '.join(map(str, empty[:5]))}): "
+        some = ", ".join(map(str, empty[:5]))
+        raise ValueError(f"no token in {len(empty)} of {len(ids)} texts (rows {some}): "
                          "leave them out, or give them [UNK]")
 
-
+# %% ../../nbs/02_language/06_finetuning.ipynb #5c732bae
 def mean_states(
     net: LanguageModel,      # any language model
-    ids: torch.Tensor,       # (n, length) tokens, 0 is padding, at least one real token per row
+    ids: torch.Tensor,       # (n, length) tokens, 0 is padding
 ) -> torch.Tensor:           # (n, d) one vector per text
     "Mean of the states of the real tokens; ValueError for a text without any."
     _refuse_empty(ids)
@@ -38,13 +40,14 @@ class Classifier(nn.Module):
     "A copy of a language model with a linear head on the mean of its states."
 
     def __init__(self,
-        net: LanguageModel,      # pre-trained or new; copied, so one checkpoint serves many runs
+        net: LanguageModel,      # copied, so that one checkpoint serves many runs
         classes: int = 2,        # number of labels, 2 by default
     ):
         super().__init__()
-        self.body, self.head = copy.deepcopy(net), nn.Linear(net.embed.embedding_dim, classes,
-            dtype=net.bias.dtype)
-        nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
+        self.body = copy.deepcopy(net)
+        self.head = nn.Linear(net.embed.embedding_dim, classes, dtype=net.bias.dtype)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self,
         ids: torch.Tensor,       # (n, length) tokens
@@ -59,69 +62,76 @@ def features(
     ids: np.ndarray,         # (n, length) tokens
     batch: int = 500,        # rows at a time, 500 by default
 ) -> np.ndarray:             # (n, d) one vector per text
-    "Vectors of texts from a model that is not trained any further; ValueError for a text without a token or a batch below 1."
+    "Vectors of texts; ValueError for a text without a token or a batch below 1."
     if batch < 1:
         raise ValueError(f"at least 1 row at a time, got {batch}")
     _refuse_empty(ids)
-    parts = [mean_states(net, torch.from_numpy(ids[i:i + batch])).numpy() for i in range(0, len(ids), batch)]
-    return np.concatenate(parts) if parts else np.empty((0, net.embed.embedding_dim),
-                                                        torch.empty(0, dtype=net.bias.dtype).numpy().dtype)
+    parts = [mean_states(net, torch.from_numpy(ids[i:i + batch])).numpy()
+             for i in range(0, len(ids), batch)]
+    empty = torch.empty(0, net.embed.embedding_dim, dtype=net.bias.dtype).numpy()
+    return np.concatenate(parts or [empty])
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #187291ba
 def finetune(
-    model: Classifier,               # trained in place
-    ids: np.ndarray,                 # (n, length) tokens
-    y: np.ndarray,                   # (n,) labels, int64
-    steps: int,                      # gradient steps
-    seed: int = 0,                   # decides the rows of each step; 0 by default
-    rate: float = 2e-3,              # largest learning rate, 2e-3 by default
-    batch: int = 16,                 # texts per step, 16 by default
-    frozen: bool = False,            # train the head only; False by default
-    valid: tuple | None = None,      # (ids, y) of validation texts; then the best weights on them are put back
-    every: int = 20,                 # steps between two looks at them, 20 by default
-) -> dict[str, list[float]]:         # "train": loss of each step; "valid": loss at each look; nats
-    "Fine-tune with Adam, the rate rising for a tenth of the steps and then falling; clipped gradients. ValueError for a text without a token, labels that do not fit or a number below 1, FloatingPointError if it diverges."
+    model: Classifier,           # trained in place
+    ids: np.ndarray,             # (n, length) tokens
+    y: np.ndarray,               # (n,) labels, int64
+    steps: int,                  # gradient steps
+    seed: int = 0,               # decides the rows of each step; 0 by default
+    rate: float = 2e-3,          # largest learning rate, 2e-3 by default
+    batch: int = 16,             # texts per step, 16 by default
+    frozen: bool = False,        # train the head only?
+    valid: tuple | None = None,  # (ids, y) that choose the weights to be kept
+    every: int = 20,             # steps between two looks at them, 20 by default
+) -> dict[str, list[float]]:     # losses in nats: "train" per step, "valid" per look
+    "ValueError: data or numbers that do not fit; FloatingPointError: divergence."
     for given in ((ids, y), valid) if valid else ((ids, y),):
         _refuse_data(model, *given)
     if min(steps, batch, every) < 1 or (valid and every > steps):
-        raise ValueError(f"steps, batch and every start at 1, and {steps} steps need a look: got {(steps, batch, every)}")
+        raise ValueError(f"steps, batch and every start at 1, and {steps} steps need a "
+                         f"look: got {(steps, batch, every)}")
     y = np.asarray(y, np.int64)
-    optimiser = torch.optim.Adam((model.head if frozen else model).parameters(), fused=True)
-    history, best = {"train": [], "valid": []}, None
+    trained = (model.head if frozen else model).parameters()
+    adam = torch.optim.Adam(trained, fused=True)
+    history = {"train": [], "valid": []}
+    best = None
     for step in range(steps):
         rows = np.random.default_rng([seed, step]).integers(len(y), size=batch)
-        optimiser.param_groups[0]["lr"] = rate * min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
-        history["train"].append(_step(model, optimiser, ids[rows], y[rows]))
+        warm = min((step + 1) / (.1 * steps), (steps - step) / (.9 * steps), 1.)
+        adam.param_groups[0]["lr"] = rate * warm
+        history["train"].append(_step(model, adam, ids[rows], y[rows]))
         if valid and (step + 1) % every == 0:
             history["valid"].append(text_loss(model, *valid))
-            best = copy.deepcopy(model.state_dict()) if history["valid"][-1] == min(history["valid"]) else best
+            if history["valid"][-1] == min(history["valid"]):
+                best = copy.deepcopy(model.state_dict())
     if best:
         model.load_state_dict(best)
     return history
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #4b88f62c
+#| code-fold: true
 def _refuse_data(model, ids, y):
     "ValueError unless every text has a token and one label that the head knows."
     classes = model.head.out_features
     if len(ids) == 0 or np.shape(y) != (len(ids),) or np.asarray(y).dtype.kind not in "iu":
-        raise ValueError(f"expected one whole label for each of {len(ids)} ≥ 1 texts, got {np.asarray(y).dtype} "
-                         f"of shape {np.shape(y)}")
+        raise ValueError(f"expected one whole label for each of {len(ids)} ≥ 1 texts, got "
+                         f"{np.asarray(y).dtype} of shape {np.shape(y)}")
     if np.min(y) < 0 or np.max(y) >= classes:
         raise ValueError(f"labels run from 0 to {classes - 1}, got {np.min(y)} to {np.max(y)}")
     _refuse_empty(ids)
 
 
-def _step(model, optimiser, ids, y):
-    "One step on these texts, without columns that are padding for all of them; the loss before it."
+def _step(model, adam, ids, y):
+    "One step, without columns that are padding for all texts; the loss before it."
     longest = max(1, int((ids > 0).sum(1).max()))
-    optimiser.zero_grad()
+    adam.zero_grad()
     loss = F.cross_entropy(model(torch.from_numpy(ids[:, :longest])), torch.from_numpy(y))
     loss.backward()
     length = nn.utils.clip_grad_norm_(model.parameters(), 1.)
-    if not (loss.isfinite() and length.isfinite()):          # before the step: the weights are still good
-        raise FloatingPointError(f"loss {loss.item():g}, gradient {length.item():g}: the rate is too large, "
-                                 "or a weight of the model is not finite")
-    optimiser.step()
+    if not (loss.isfinite() and length.isfinite()):      # the weights are still good
+        raise FloatingPointError(f"loss {loss.item():g}, gradient {length.item():g}: the "
+                                 "rate is too large, or a weight of the model is not finite")
+    adam.step()
     return loss.item()
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #f1d70a15
@@ -136,33 +146,37 @@ def text_loss(
     _refuse_data(model, ids, y)
     if batch < 1:
         raise ValueError(f"at least 1 text at a time, got {batch}")
-    y = np.asarray(y, np.int64)
-    parts = [F.cross_entropy(model(torch.from_numpy(ids[i:i + batch])), torch.from_numpy(y[i:i + batch]),
-                             reduction="sum") for i in range(0, len(y), batch)]
-    return float(sum(parts)) / len(y)
+    y = torch.from_numpy(np.asarray(y, np.int64))
+    total = 0
+    for i in range(0, len(y), batch):
+        logits = model(torch.from_numpy(ids[i:i + batch]))
+        total = total + F.cross_entropy(logits, y[i:i + batch], reduction="sum")
+    return float(total) / len(y)
 
 # %% ../../nbs/02_language/06_finetuning.ipynb #ccbd66d5
 def macro_f1(
     y: np.ndarray,           # (n,) true labels
     said: np.ndarray,        # (n,) predicted labels
 ) -> float:                  # 0 to 1
-    "Mean of the F₁ of each label that occurs in either; a label without any hit has 0. ValueError unless there is one answer per label."
+    "Mean F₁ of all labels that occur; ValueError unless there is one answer per label."
     if np.shape(y) != np.shape(said) or np.ndim(y) != 1 or not len(y):
-        raise ValueError(f"expected one answer per label, at least one; got {np.shape(y)} and {np.shape(said)}")
+        raise ValueError("expected one answer per label, at least one; got "
+                         f"{np.shape(y)} and {np.shape(said)}")
     labels = np.union1d(y, said)
     hits = np.array([((y == c) & (said == c)).sum() for c in labels])
-    return float(np.mean(2 * hits / np.array([(y == c).sum() + (said == c).sum() for c in labels])))
+    sizes = np.array([(y == c).sum() + (said == c).sum() for c in labels])
+    return float(np.mean(2 * hits / sizes))
 
 
 def steps_to(
     losses: list[float],     # loss of each step
     level: float,            # to be reached
     window: int = 20,        # steps whose mean counts, 20 by default
-) -> int | None:             # first number of steps after which the mean of the last `window` is below; None if never
+) -> int | None:             # steps taken when the mean is first below; None if never
     "Steps until a running mean falls below a level; ValueError for a window below 1."
     if window < 1:
         raise ValueError(f"a mean needs at least 1 step, got {window}")
-    if len(losses) < window:                                 # np.convolve would shorten the losses, not the window
+    if len(losses) < window:                 # np.convolve would shorten the losses
         return None
     means = np.convolve(losses, np.ones(window) / window, mode="valid")
     below = np.flatnonzero(means < level)

@@ -6,277 +6,304 @@
 __all__ = ['SPECIAL', 'pieces', 'Segmenter', 'jieba_counts', 'train_bpe', 'BPE', 'Vocabulary', 'pad', 'word_index',
            'segmentation_scores', 'deduplicate']
 
-# %% ../../nbs/02_language/01_tokens.ipynb #bc698b5b
+# %% ../../nbs/02_language/01_tokens.ipynb #b084fa5b
 import heapq
-import json
 import math
 import re
 from collections import Counter, defaultdict
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 _PIECE = re.compile(r"[\u4e00-\u9fff]+|[A-Za-z0-9]+|\S")
 
 
 def pieces(
     text: str,       # any text
-) -> list[str]:      # runs of Chinese characters or of ASCII letters and digits, single other signs; no spaces
+) -> list[str]:      # runs of one script, single other signs; no spaces
     "Cut text where the script changes."
     return _PIECE.findall(text)
 
-# %% ../../nbs/02_language/01_tokens.ipynb #0cf8ed2b
-_BLOCK = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%-]+|\r\n|[\s\S]")     # where jieba cuts first
-_LATIN = re.compile(r"[a-zA-Z0-9]")
-
-
+# %% ../../nbs/02_language/01_tokens.ipynb #3a5083e2
 class Segmenter:
-    "Cuts Chinese text into the most probable words, as jieba 0.42.1 does without its hidden Markov model; ValueError for a dictionary that is empty or holds a count below 1."
+    "The most probable words, as jieba without HMM; ValueError without counts ≥ 1."
 
     def __init__(self,
         counts: dict[str, int],      # word → how often it was seen, ≥ 1
     ):
         if not counts or min(counts.values()) < 1:
-            raise ValueError("a dictionary holds words and how often each was seen, at least once")
-        n = math.log(sum(map(int, counts.values())))
-        self.alone = -n                                      # a character that is no word: count 1
+            raise ValueError("a dictionary holds words, each seen at least once")
+        log_total = math.log(sum(map(int, counts.values())))
+        self.alone = -log_total              # a character that is no word: count 1
         beginnings = (w[:i] for w in counts for i in range(1, len(w)))
-        self.logp = dict.fromkeys(beginnings, -math.inf)     # probability 0
-        self.logp.update({w: math.log(c) - n for w, c in counts.items()})
+        self.logp = dict.fromkeys(beginnings, -math.inf)
+        self.logp.update({w: math.log(c) - log_total for w, c in counts.items()})
 
-# %% ../../nbs/02_language/01_tokens.ipynb #840e6438
-from fastcore.basics import patch
+    def _ends(self, text):                   # best path: where a word from i ends
+        B = [0.] * (len(text) + 1)
+        end = [0] * len(text)
+        for i in reversed(range(len(text))):
+            B[i] = -math.inf
+            for j in range(i + 1, len(text) + 1):
+                p = self.logp.get(text[i:j])
+                if p is None:                # not even the beginning of a word
+                    break
+                if p + B[j] >= B[i]:
+                    B[i] = p + B[j]
+                    end[i] = j
+            if B[i] == -math.inf:            # no word begins here
+                B[i] = self.alone + B[i + 1]
+                end[i] = i + 1
+        return end
+
+# %% ../../nbs/02_language/01_tokens.ipynb #1a32d05f
+_BLOCK = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%-]+|\r\n|[\s\S]")    # jieba's
 
 
-@patch
-def _best(self: Segmenter, text: str) -> list[int]:
-    "End of the first word on the best path from each position."
-    n = len(text)
-    best, end = [-math.inf] * n + [0.], list(range(1, n + 1))
-    for i in reversed(range(n)):
-        for j in range(i + 1, n + 1):
-            p = self.logp.get(text[i:j])
-            if p is None:                        # not even the beginning of a word
-                break
-            if p + best[j] >= best[i]:
-                best[i], end[i] = p + best[j], j
-        if best[i] == -math.inf:                 # no word begins here
-            best[i], end[i] = self.alone + best[i + 1], i + 1
-    return end
+def _is_letter(word):
+    return len(word) == 1 and word.isascii() and word.isalnum()
 
-# %% ../../nbs/02_language/01_tokens.ipynb #03c07f55
+
 @patch
 def cut(self: Segmenter,
     text: str,               # any text
 ) -> list[str]:              # words, signs and spaces; joined they give the text again
     "Most probable words; of equal paths the one whose first word is longest."
     words = []
-    for block in _BLOCK.findall(text):
-        end, i, letters = self._best(block), 0, False
+    for block in _BLOCK.findall(text):       # signs stand alone
+        end = self._ends(block)
+        i = 0
         while i < len(block):
-            word, i = block[i:end[i]], end[i]
-            single = len(word) == 1 and _LATIN.match(word) is not None
-            words[-1:] = [words[-1] + word] if single and letters else words[-1:] + [word]
-            letters = single
-    return words
+            words.append(block[i:end[i]])
+            i = end[i]
+    joined = []
+    for letters, run in groupby(words, _is_letter):      # T, V → TV
+        run = list(run)
+        joined += ["".join(run)] if letters else run
+    return joined
 
-# %% ../../nbs/02_language/01_tokens.ipynb #995212b3
-def jieba_counts() -> dict[str, int]:    # word → count, from the dictionary of the installed jieba
-    "The dictionary that comes with jieba, read as a file."
-    lines = Path(find_spec("jieba").origin).with_name("dict.txt").read_text(encoding="utf-8").splitlines()
+# %% ../../nbs/02_language/01_tokens.ipynb #413ba5f0
+def jieba_counts() -> dict[str, int]:    # word → count
+    "The dictionary that comes with the installed jieba, read as a file."
+    file = Path(find_spec("jieba").origin).with_name("dict.txt")
+    lines = file.read_text(encoding="utf-8").splitlines()
     return {word: int(count) for word, count, *_ in map(str.split, lines)}
 
-# %% ../../nbs/02_language/01_tokens.ipynb #aef0a4ac
+# %% ../../nbs/02_language/01_tokens.ipynb #e84a0a4f
+#| code-fold: true
+class _Chain:
+    "Text as one chain of ids, −1 between its pieces, and the places of each pair."
+
+    def __init__(self, words, ids):
+        self.token = [-1]
+        self.times = [0]                     # how often the piece of each place occurs
+        for word, n in words.items():
+            self.token += [*map(ids.get, word), -1]
+            self.times += [int(n)] * (len(word) + 1)
+        self.left = list(range(-1, len(self.token) - 1))
+        self.right = list(range(1, len(self.token) + 1))
+        self.count = defaultdict(int)
+        self.where = defaultdict(list)
+        for i, pair in enumerate(pairwise(self.token)):
+            if -1 not in pair:
+                self.count[pair] += self.times[i]
+                self.where[pair].append(i)
+
+# %% ../../nbs/02_language/01_tokens.ipynb #b44a0c59
+#| code-fold: true
+@patch
+def merge(self: _Chain, pair, ab):           # → pairs that gained
+    "Make each occurrence of a pair, from the left, one token with the id ab."
+    a, b = pair
+    token, times, count, where = self.token, self.times, self.count, self.where
+    left, right = self.left, self.right
+    gained = set()
+    for i in sorted(where.pop(pair)):
+        j = right[i]
+        if token[i] != a or token[j] != b:   # changed since it was noted
+            continue
+        before = left[i]
+        after = right[j]
+        count[pair] -= times[i]
+        if token[before] >= 0:
+            count[token[before], a] -= times[i]
+            new = token[before], ab
+            count[new] += times[i]
+            where[new].append(before)
+            gained.add(new)
+        if token[after] >= 0:
+            count[b, token[after]] -= times[i]
+            new = ab, token[after]
+            count[new] += times[i]
+            where[new].append(i)
+            gained.add(new)
+        token[i] = ab
+        token[j] = -1
+        right[i] = after
+        left[after] = i
+    return gained
+
+# %% ../../nbs/02_language/01_tokens.ipynb #23c63bee
 def train_bpe(
-    words: dict[str, int],       # piece of text → how often it occurs; merges do not cross its borders
-    merges: int,                 # how many to learn at most
+    words: dict[str, int],       # piece of text → how often it occurs
+    merges: int,                 # how many to learn at most, inside pieces
     min_count: int = 1,          # stop when no pair occurs this often; 1 by default
 ) -> list[tuple[str, str]]:      # pairs in the order in which they were merged
-    "Byte-pair encoding, Sennrich et al. (2016); ties go to the smaller ids, as in the tokenizers library. ValueError for a number below 0 or a pair that need not occur."
-    if merges < 0 or min_count < 1 or min(words.values(), default=1) < 1:
-        raise ValueError(f"merges are 0 or more, words and pairs occur at least once; got {merges} merges, "
-                         f"pairs from {min_count} times, a word {min(words.values(), default=1)} times")
-    parts, n = [list(w) for w in words], [int(c) for c in words.values()]
-    ids = {c: i for i, c in enumerate(sorted(set("".join(words))))}
-    counts, where, learned = Counter(), defaultdict(set), []
-    for k, part in enumerate(parts):
-        for pair in pairwise(part):
-            counts[pair] += n[k]
-            where[pair].add(k)
-    heap = [(-c, ids[a], ids[b], a, b) for (a, b), c in counts.items()]
+    "Byte-pair encoding, ties as in tokenizers; ValueError for impossible numbers."
+    least = min(words.values(), default=1)
+    if merges < 0 or min_count < 1 or least < 1:
+        raise ValueError(f"too few: got {merges} merges, pairs from {min_count} times, "
+                         f"a word {least} times")
+    names = sorted(set("".join(words)))
+    ids = {name: i for i, name in enumerate(names)}
+    chain = _Chain(words, ids)
+    heap = [(-n, *pair) for pair, n in chain.count.items()]
     heapq.heapify(heap)
+    learned = []
     while heap and len(learned) < merges:
-        c, i, j, a, b = heapq.heappop(heap)
-        now = counts[a, b]
-        if now == -c and now >= min_count:
-            learned.append((a, b))
-            ids.setdefault(a + b, len(ids))
-            _merge_everywhere((a, b), parts, n, counts, where, ids, heap)
-        elif 0 < now < -c:
-            heapq.heappush(heap, (-now, i, j, a, b))
+        n, a, b = heapq.heappop(heap)
+        present = chain.count[a, b]
+        if present == -n and present >= min_count:
+            learned.append((names[a], names[b]))
+            ab = ids.setdefault(names[a] + names[b], len(ids))
+            names[ab:] = names[ab:] or [names[a] + names[b]]
+            for pair in chain.merge((a, b), ab):
+                heapq.heappush(heap, (-chain.count[pair], *pair))
+        elif 0 < present < -n:
+            heapq.heappush(heap, (-present, a, b))
     return learned
 
-# %% ../../nbs/02_language/01_tokens.ipynb #117773f0
-def _merge_everywhere(pair, parts, n, counts, where, ids, heap):
-    "Merge a pair in all words that hold it; bring counts, places and heap up to date."
-    changed = Counter()
-    for k in where.pop(pair):
-        gone, new = [], []
-        parts[k] = _merge(parts[k], *pair, gone, new)
-        for p in gone:
-            changed[p] -= n[k]
-        for p in new:
-            changed[p] += n[k]
-            where[p].add(k)
-    for p, c in changed.items():
-        counts[p] += c
-        if c > 0:
-            heapq.heappush(heap, (-counts[p], ids[p[0]], ids[p[1]], *p))
-
-# %% ../../nbs/02_language/01_tokens.ipynb #fe1f988c
-def _merge(tokens, a, b, gone=None, new=None):
-    "Replace a, b by ab from the left; note which pairs of neighbours go and come, if asked."
-    out, i, last, ab = [], 0, len(tokens) - 1, a + b
-    while i <= last:
-        if i == last or tokens[i] != a or tokens[i + 1] != b:
-            out.append(tokens[i])
-            i += 1
-            continue
-        if gone is not None:
-            gone.append((a, b))
-            if out:
-                gone.append((out[-1], a)), new.append((out[-1], ab))
-            if i + 2 <= last:
-                gone.append((b, tokens[i + 2])), new.append((ab, tokens[i + 2]))
-        out.append(ab)
-        i += 2
-    return out
-
-# %% ../../nbs/02_language/01_tokens.ipynb #f4386e8a
+# %% ../../nbs/02_language/01_tokens.ipynb #59b10276
 class BPE:
     "Sub-words from a list of merges."
 
     def __init__(self,
-        merges: list[tuple[str, str]],       # pairs in the order in which they were learned
+        merges: list[tuple[str, str]],       # pairs in the order of learning
     ):
-        self.rank, self._known = {pair: i for i, pair in enumerate(merges)}, {}
+        self.rank = {pair: i for i, pair in enumerate(merges)}
+        self._known = {}
 
-# %% ../../nbs/02_language/01_tokens.ipynb #7a52f153
-@patch
-def piece(self: BPE,
-    word: str,           # one piece of text
-) -> list[str]:          # its sub-words
-    "Sub-words of one piece, merged in the order of learning."
-    if word not in self._known:
-        tokens = list(word)
-        while len(tokens) > 1:
-            pair = min(pairwise(tokens), key=lambda p: self.rank.get(p, math.inf))
-            if pair not in self.rank:
-                break
-            tokens = _merge(tokens, *pair)
-        self._known[word] = tokens
-    return list(self._known[word])                   # the caller's own: what is remembered must not change
+    def piece(self,
+        word: str,           # one piece of text
+    ) -> list[str]:          # its sub-words
+        "Sub-words of one piece, merged in the order of learning."
+        if word not in self._known:
+            tokens = list(word)
+            ranks = [self.rank.get(pair, math.inf) for pair in pairwise(tokens)]
+            while ranks and min(ranks) < math.inf:
+                i = ranks.index(min(ranks))
+                tokens[i:i + 2] = [tokens[i] + tokens[i + 1]]
+                del ranks[i]
+                for k in range(max(0, i - 1), min(i + 1, len(ranks))):
+                    ranks[k] = self.rank.get((tokens[k], tokens[k + 1]), math.inf)
+            self._known[word] = tokens
+        return list(self._known[word])       # a copy: what is remembered stays
 
+    def cut(self,
+        text: str,           # any text
+    ) -> list[str]:          # sub-words; spaces vanish
+        "Sub-words of a text, piece by piece."
+        return [t for p in pieces(text) for t in self.piece(p)]
 
-@patch
-def cut(self: BPE,
-    text: str,           # any text
-) -> list[str]:          # sub-words; spaces vanish
-    "Sub-words of a text, piece by piece."
-    return [t for p in pieces(text) for t in self.piece(p)]
-
-# %% ../../nbs/02_language/01_tokens.ipynb #bb62e7b9
+# %% ../../nbs/02_language/01_tokens.ipynb #2e254b0f
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Vocabulary:
-    "Tokens and their numbers: special tokens first, then by falling count, ties in the order of Unicode; ValueError unless there is room for the special tokens, [UNK] among them."
+    "Tokens and their numbers: special ones, then by falling count, ties by Unicode."
 
     def __init__(self,
         counts: dict[str, int],          # token → count on the training text
-        size: int | None = None,         # tokens in all, special ones included; None for no limit
+        size: int | None = None,         # tokens in all, special ones included
         min_count: int = 1,              # leave out rarer tokens; 1 by default
         special: tuple = SPECIAL,        # must hold "[UNK]"
     ):
+        "ValueError unless there is room for the special tokens, [UNK] among them."
         if "[UNK]" not in special or (size is not None and size < len(special)):
-            raise ValueError(f"{len(special)} special tokens, [UNK] among them, do not fit into {size}: {special}")
-        kept = sorted((t for t, c in counts.items() if c >= min_count and t not in special),
-                      key=lambda t: (-counts[t], t))
-        self.tokens = [*special, *kept][:size]
+            raise ValueError(f"{len(special)} special tokens, [UNK] among them, "
+                             f"do not fit into {size}: {special}")
+        often = [t for t, c in counts.items() if c >= min_count and t not in special]
+        often.sort(key=lambda t: (-counts[t], t))
+        self.tokens = [*special, *often][:size]
         self.ids = {t: i for i, t in enumerate(self.tokens)}
         self.unknown = self.ids["[UNK]"]
 
     def __len__(self):
         return len(self.tokens)
 
-# %% ../../nbs/02_language/01_tokens.ipynb #964c6336
-@patch
-def encode(self: Vocabulary,
-    tokens: list[str],       # from any of the tokenizers above
-) -> np.ndarray:             # (len(tokens),) ids, int64; unknown tokens become [UNK]
-    "Numbers of tokens."
-    return np.array([self.ids.get(t, self.unknown) for t in tokens], dtype=np.int64)
+    def encode(self,
+        tokens: list[str],       # from any of the tokenizers above
+    ) -> np.ndarray:             # (len(tokens),) ids, int64; unknown: [UNK]
+        "Numbers of tokens."
+        return np.array([self.ids.get(t, self.unknown) for t in tokens], dtype=np.int64)
 
+    def decode(self,
+        ids: np.ndarray,         # (n,) ids
+    ) -> list[str]:              # their tokens
+        "Tokens of numbers; IndexError for a number that is not in the vocabulary."
+        if len(ids) and not 0 <= np.min(ids) <= np.max(ids) < len(self):
+            got = f"got {np.min(ids)} to {np.max(ids)}"
+            raise IndexError(f"ids run from 0 to {len(self) - 1}, {got}")
+        return [self.tokens[i] for i in ids]
 
-@patch
-def decode(self: Vocabulary,
-    ids: np.ndarray,         # (n,) ids
-) -> list[str]:              # their tokens
-    "Tokens of numbers; IndexError for a number that is not in the vocabulary."
-    if len(ids) and not 0 <= np.min(ids) <= np.max(ids) < len(self):
-        raise IndexError(f"ids run from 0 to {len(self) - 1}, got {np.min(ids)} to {np.max(ids)}")
-    return [self.tokens[i] for i in ids]
-
-# %% ../../nbs/02_language/01_tokens.ipynb #e7abfb4e
+# %% ../../nbs/02_language/01_tokens.ipynb #74a85502
 def pad(
     rows: list[np.ndarray],      # ids of each text, any lengths
     length: int,                 # columns of the result
     fill: int = 0,               # id of [PAD]; 0 by default
-) -> tuple[np.ndarray, np.ndarray]:      # (n, length) ids, int64; (n, length) True where a token is real
-    "Rows of equal length: long ones lose their end, short ones are filled; TypeError for ids that are no whole numbers."
+) -> tuple[np.ndarray, np.ndarray]:      # (n, length) ids, int64; True where real
+    "Rows of equal length; TypeError for ids that are no whole numbers."
     if not all(np.asarray(r).dtype.kind in "iu" or not len(r) for r in rows):
         raise TypeError("ids are whole numbers; a half would be cut off in silence")
     ids = np.full((len(rows), length), fill, dtype=np.int64)
     for row, r in zip(ids, rows):
         row[:len(r)] = r[:length]
-    real = np.arange(length) < np.array([len(r) for r in rows], dtype=np.int64)[:, None]
-    return ids, real
+    lengths = np.array([len(r) for r in rows], dtype=np.int64)
+    return ids, np.arange(length) < lengths[:, None]
 
-# %% ../../nbs/02_language/01_tokens.ipynb #3303153d
+
 def word_index(
     words: list[str],        # a text cut into words
-) -> np.ndarray:             # (characters,) number of the word that each character belongs to, int64
+) -> np.ndarray:             # (characters,) number of the word of each, int64
     "For each character, the position of its word."
-    lengths = np.array([len(w) for w in words], dtype=np.int64)          # of no words too: none, whole numbers
+    lengths = np.array([len(w) for w in words], dtype=np.int64)
     return np.repeat(np.arange(len(words), dtype=np.int64), lengths)
 
-# %% ../../nbs/02_language/01_tokens.ipynb #be4e34d4
-def _spans(words: list[str], start: int) -> set:
-    ends = np.cumsum([len(w) for w in words]) + start
-    return set(zip((ends - [len(w) for w in words]).tolist(), ends.tolist()))
+# %% ../../nbs/02_language/01_tokens.ipynb #cc3dac34
+def _spans(words):
+    ends = np.cumsum([len(w) for w in words])
+    starts = ends - [len(w) for w in words]
+    return set(zip(starts.tolist(), ends.tolist()))
 
 
 def segmentation_scores(
     gold: list[list[str]],       # texts cut by hand
     ours: list[list[str]],       # the same texts cut by a program
 ) -> tuple[float, float, float]:     # precision, recall, F₁ over all words of all texts
-    "Share of words with both borders right; ValueError if a text is not the same in both, or there is no word."
+    "Words with both borders right; ValueError if the texts differ or hold no word."
     if list(map("".join, gold)) != list(map("".join, ours)):
         raise ValueError("gold and ours are not cuts of the same texts")
     if not any(map("".join, gold)):
         raise ValueError("no words: a share of nothing is not a number")
-    right = sum(len(_spans(g, 0) & _spans(o, 0)) for g, o in zip(gold, ours))
-    precision, recall = right / sum(map(len, ours)), right / sum(map(len, gold))
-    return precision, recall, 2 * precision * recall / (precision + recall) if right else 0.
+    right = sum(len(_spans(g) & _spans(o)) for g, o in zip(gold, ours))
+    if not right:
+        return 0., 0., 0.
+    precision = right / sum(map(len, ours))
+    recall = right / sum(map(len, gold))
+    return precision, recall, 2 * precision * recall / (precision + recall)
 
-# %% ../../nbs/02_language/01_tokens.ipynb #c1f09cd0
+# %% ../../nbs/02_language/01_tokens.ipynb #ad707885
 def deduplicate(
     positive: list[str],     # texts labelled 1
     negative: list[str],     # texts labelled 0
-) -> tuple[list[str], np.ndarray]:       # distinct texts without outer spaces; (n,) labels, int64
-    "Each text once, positive ones first; texts with both labels and empty texts are left out."
-    good, bad = (dict.fromkeys(t.strip() for t in texts) for texts in (positive, negative))
-    kept = [t for t in good if t and t not in bad], [t for t in bad if t and t not in good]
-    return kept[0] + kept[1], np.repeat([1, 0], [len(kept[0]), len(kept[1])]).astype(np.int64)
+) -> tuple[list[str], np.ndarray]:       # distinct texts; (n,) labels, int64
+    "Each text once, stripped, positive first; without empty or contradictory ones."
+    good = dict.fromkeys(t.strip() for t in positive)
+    bad = dict.fromkeys(t.strip() for t in negative)
+    praised = [t for t in good if t and t not in bad]
+    condemned = [t for t in bad if t and t not in good]
+    labels = np.repeat([1, 0], [len(praised), len(condemned)])
+    return praised + condemned, labels.astype(np.int64)
