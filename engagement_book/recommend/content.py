@@ -11,7 +11,7 @@ import numpy as np
 
 def term_counts(
     documents: list,             # n lists of words
-) -> tuple:                      # (n, n_terms) float64 counts, list of the terms in alphabetical order
+) -> tuple:                      # (n, n_terms) counts, terms in alphabetical order
     "How often each word occurs in each list."
     terms = sorted({w for words in documents for w in words})
     at = {w: i for i, w in enumerate(terms)}
@@ -21,13 +21,16 @@ def term_counts(
             row[at[w]] += 1
     return counts, terms
 
-# %% ../../nbs/04_recommend/04_content.ipynb #1fb7e924
+# %% ../../nbs/04_recommend/04_content.ipynb #59a706f5
+#| code-fold: true
 def _finite(x, what):
-    "Numbers as float64; ValueError that names the first that is NaN or infinite: it would have no direction and look like an empty row."
+    "Numbers as float64; ValueError that names the first that is NaN or infinite."
     a = np.asarray(x, dtype=np.float64)
     if not np.isfinite(a).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-        raise ValueError(f"{int((~np.isfinite(a)).sum())} of {a.size} {what} are not finite, the first at {place}")
+        count = int((~np.isfinite(a)).sum())
+        raise ValueError(f"{count} of {a.size} {what} are not finite, "
+                         f"the first at {place}")
     return a
 
 
@@ -36,16 +39,17 @@ def _weights(w):
     a = _finite(w, "weights")
     if (a < 0).any():
         place = tuple(int(i) for i in np.argwhere(a < 0)[0])
-        raise ValueError(f"a weight is negative, the first at {place}: nobody takes less than nothing")
+        raise ValueError(f"a weight is negative, the first at {place}: "
+                         "nobody takes less than nothing")
     return a
 
-
+# %% ../../nbs/04_recommend/04_content.ipynb #1fb7e924
 def unit(
     x: np.ndarray,               # (n, d)
-) -> np.ndarray:                 # (n, d) float64, rows of length 1, or of zeros where they were zeros
-    "Rows brought to length 1; a row of zeros has no direction and stays. ValueError for a number that is not finite."
+) -> np.ndarray:                 # (n, d) float64, rows of length 1 or of zeros
+    "Rows brought to length 1; a row of zeros stays. ValueError for NaN and infinity."
     x = _finite(x, "numbers")
-    size = np.abs(x).max(axis=1, keepdims=True, initial=0.)              # first the size, so that no square overflows
+    size = np.abs(x).max(axis=1, keepdims=True, initial=0.)     # no square overflows
     x = np.divide(x, size, out=np.zeros_like(x), where=size > 0)
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
@@ -54,7 +58,7 @@ def unit(
 def tfidf(
     counts: np.ndarray,          # (n, n_terms) counts
 ) -> np.ndarray:                 # (n, n_terms) rows of length 1 or 0
-    "Counts times the smoothed inverse document frequency ln((1 + n) / (1 + n_w)) + 1, rows of length 1; ValueError for a number that is not finite."
+    "Counts times smoothed rarity, rows of length 1; ValueError for NaN and infinity."
     rarity = np.log((1 + len(counts)) / (1 + (counts > 0).sum(0))) + 1
     return unit(counts * rarity)
 
@@ -63,31 +67,36 @@ def one_space(
     blocks: list,                # (n_items, d_b) arrays, one per kind of description
     weights: list,               # as many weights ≥ 0
 ) -> np.ndarray:                 # (n_items, Σ d_b) item vectors
-    "Item vectors whose inner products are the weighted sums of the blocks' cosines; ValueError for no block, other lengths, or a weight that is negative or not finite."
+    "Inner products are weighted sums of the blocks' cosines; ValueError for bad "
+    "weights."
     if not len(blocks) or len(blocks) != len(weights):
-        raise ValueError(f"{len(blocks)} blocks need as many weights, and at least one; got {len(weights)}")
-    weights = _weights(weights)
-    return np.hstack([np.sqrt(w) * unit(b) for b, w in zip(blocks, weights, strict=True)])
+        raise ValueError(f"{len(blocks)} blocks need as many weights, and at least "
+                         f"one; got {len(weights)}")
+    scale = np.sqrt(_weights(weights))
+    return np.hstack([s * unit(b) for s, b in zip(scale, blocks, strict=True)])
 
 # %% ../../nbs/04_recommend/04_content.ipynb #bf4884ab
 def profiles(
-    weights: np.ndarray,         # (n_users, n_items) ≥ 0, how much each user took of each item
-    items: np.ndarray,           # (n_items, d) item vectors
-    centre: float = 0.,          # share of the average profile to take off, 0 to 1; 0. by default
-) -> np.ndarray:                 # (n_users, d); a user without items keeps only −centre × average
-    "Weighted mean of the vectors of a user's items, less a share of the mean over all that was taken. ValueError for a weight that is negative or a number that is not finite."
-    taken, items = _weights(weights), _finite(items, "numbers of the items")
+    weights: np.ndarray,     # (n_users, n_items) ≥ 0, how much a user took of an item
+    items: np.ndarray,       # (n_items, d) item vectors
+    centre: float = 0.,      # share of the average profile to take off; 0. by default
+) -> np.ndarray:             # (n_users, d); without items only −centre × average
+    "Weighted means, less a share of the average; ValueError for bad weights or "
+    "numbers."
+    taken = _weights(weights)
+    items = _finite(items, "numbers of the items")
     total = taken.sum(1, keepdims=True)
-    mean = np.divide(taken @ items, total, out=np.zeros((len(taken), items.shape[1])), where=total > 0)
+    zeros = np.zeros((len(taken), items.shape[1]))
+    mean = np.divide(taken @ items, total, out=zeros, where=total > 0)
     return mean - centre * (taken.sum(0) @ items) / max(taken.sum(), 1e-12)
 
 
 def content_scores(
-    weights: np.ndarray,         # (n_users, n_items) ≥ 0, how much each user took of each item
-    items: np.ndarray,           # (n_items, d) item vectors
-    centre: float = 0.,          # share of the average profile to take off, 0 to 1; 0. by default
-) -> np.ndarray:                 # (n_users, n_items) cosine of profile and item, 0 where one has no direction
-    "Content-based scores: users and items in one space; ValueError as in `profiles`."
+    weights: np.ndarray,     # (n_users, n_items) ≥ 0, how much a user took of an item
+    items: np.ndarray,       # (n_items, d) item vectors
+    centre: float = 0.,      # share of the average profile to take off; 0. by default
+) -> np.ndarray:             # (n_users, n_items) cosines, 0 where one has no direction
+    "Cosines of profiles and items in one space; ValueError as in `profiles`."
     return unit(profiles(weights, items, centre)) @ unit(items).T
 
 # %% ../../nbs/04_recommend/04_content.ipynb #1274b2b6
@@ -95,11 +104,13 @@ def explain(
     weights: np.ndarray,         # (n_items,) ≥ 0, how much one user took of each item
     items: np.ndarray,           # (n_items, d) item vectors
     chosen: int,                 # the recommended item
-) -> tuple[np.ndarray, np.ndarray]:      # (n_items,) share of each past item, (d,) share of each feature; both sum to the cosine
-    "Why this item: the parts of its score (without centring); zeros if profile or item has no direction. ValueError as in `profiles` or for an item that does not exist."
-    weights, items = _weights(weights), _finite(items, "numbers of the items")
+) -> tuple:                      # shares of the past items, shares of the features
+    "Parts of the score, uncentred; ValueError as in `profiles`, or for no such item."
+    weights = _weights(weights)
+    items = _finite(items, "numbers of the items")
     if not 0 <= chosen < len(items):
-        raise ValueError(f"there is no item {chosen}: they run from 0 to {len(items) - 1}")
+        last = len(items) - 1
+        raise ValueError(f"there is no item {chosen}: they run from 0 to {last}")
     p = weights @ items
     scale = np.linalg.norm(p) * np.linalg.norm(items[chosen]) or np.inf
     return weights * (items @ items[chosen]) / scale, p * items[chosen] / scale
@@ -111,13 +122,15 @@ def expected_popularity(
     known: np.ndarray,           # (n_items,) bool, items with a history, to learn from
     ridge: float = 10.,          # strength of the pull towards 0; 10. by default
 ) -> np.ndarray:                 # (n_items,) predicted ln(1 + count), for all items
-    "Popularity that an item's features promise: ridge regression on the items with a history; ValueError if there is none, for a number that is not finite or a negative count."
+    "Popularity that features promise, by ridge regression; ValueError without a "
+    "history."
     items = _finite(items, "numbers of the items")
     counts = _weights(counts)
     known = np.asarray(known, dtype=bool)
     if not known.any():
         raise ValueError("no item has a history to learn from")
-    x, y = items[known], np.log1p(counts[known])
-    centred = x - x.mean(0)
-    slope = np.linalg.solve(centred.T @ centred + ridge * np.eye(x.shape[1]), centred.T @ (y - y.mean()))
-    return (items - x.mean(0)) @ slope + y.mean()
+    mean = items[known].mean(0)
+    x = items[known] - mean
+    y = np.log1p(counts[known])
+    slope = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - y.mean()))
+    return (items - mean) @ slope + y.mean()
