@@ -597,7 +597,7 @@ def spoiled_loss(spoil):
     loss.__name__ = "own_loss"
     return loss
 
-
+# %% ../../../nbs/02_language/checks/05_pretraining.ipynb #f46b7587
 def killed(pretrain, kill, steps=12, batch=2, every=2, spoil=""):
     "A run that dies at one step and is resumed: weights, losses, and how many were saved."
     spot().unlink(missing_ok=True)

@@ -501,7 +501,7 @@ def torch_stacks(pre, seed, loud=False):
     return values, {name: [torch_layer(kind, pre, below(values, f"{name}.{i}"))
                            for i in range(2)] for name, kind in kinds.items()}
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #297f0d7c
 class TorchModel:
     "Stacks of torch's layers, put together by hand."
 

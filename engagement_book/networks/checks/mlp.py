@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['KINDS', 'few_numbers', 'narrow', 'as_float', 'scores', 'sigmoid', 'sigmoid_of_bytes', 'with_infinity', 'bendable',
            'relu', 'logit_rows', 'softmax', 'z4', 'y4', 'cross_entropy', 'ODD', 'PAPER', 'ONE', 'forward', 'MISTAKES',
-           'known_mistakes', 'hints_of_backward', 'with_label_1', 'backward', 'starts', 'start', 'plans', 'train',
-           'few_scores', 'few_rows', 'accuracy', 'some_sizes', 'parameters', 'tanh_cases', 'tanh_backward', 'clicks',
-           'binary_cross_entropy', 'mild', 'soft_cases', 'hints_of_smooth', 'smoothed_cross_entropy', 'by_python',
-           'whole_numbers', 'typed_softmax', 'with_labels', 'nats', 'p_true', 'torch_loss', 'log_of_softmax',
-           'small_networks', 'with_params', 'torch_logits', 'forward_of', 'positive', 'forward_wrong', 'autograd',
-           'finite_differences', 'unchanged', 'backward_of', 'mistaken', 'labels_changed', 'descents', 'moments',
+           'known_mistakes', 'hints_of_backward', 'with_label_1', 'backward', 'linear_cases', 'linear', 'bend_cases',
+           'bend', 'starts', 'start', 'plans', 'train', 'few_scores', 'few_rows', 'accuracy', 'some_sizes',
+           'parameters', 'tanh_cases', 'tanh_backward', 'clicks', 'binary_cross_entropy', 'mild', 'soft_cases',
+           'hints_of_smooth', 'smoothed_cross_entropy', 'by_python', 'whole_numbers', 'typed_softmax', 'with_labels',
+           'nats', 'p_true', 'torch_loss', 'log_of_softmax', 'small_networks', 'with_params', 'torch_logits',
+           'forward_of', 'positive', 'forward_wrong', 'autograd', 'finite_differences', 'unchanged', 'backward_of',
+           'mistaken', 'labels_changed', 'descents', 'linear_of', 'linear_torch', 'bend_of', 'bend_torch', 'moments',
            'start_of', 'torch_start', 'start_wrong', 'over_outputs', 'TorchNet', 'twelve', 'train_of', 'torch_train',
            'by_sklearn', 'counted', 'torch_parameters', 'tanh_case', 'tanh_autograd', 'right_slope', 'tanh_wrong',
            'binary_slowly', 'binary_torch', 'with_clicks', 'binary_typed_in', 'softplus', 'smoothed_torch',
@@ -347,6 +348,54 @@ def descents(
                 p -= rate * g
         print(f"{name:50} {found[name][0]:.2f} → {found[name][-1]:.2f}")
     return found
+
+# %% ../../../nbs/01_networks/checks/01_mlp.ipynb #b8a2a600
+def linear_of(Linear, W, b, A, above):
+    layer = Linear(W.shape[1], len(b), np.random.default_rng(0), np.float64)
+    for p, value in zip(layer.params, (W, b), strict=True):
+        p[:] = value
+    return layer.forward(A), *layer.backward(A, above)
+
+
+def linear_torch(W, b, A, above, of_bias=torch.sum):
+    W, b, A = (torch.tensor(v, requires_grad=True) for v in (W, b, A))
+    out = F.linear(A, W, b)
+    out.backward(torch.tensor(above))
+    return out.detach(), A.grad, [W.grad, of_bias(torch.tensor(above), 0)]
+
+
+linear_cases = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)).flatmap(
+    lambda s: st.tuples(whole_numbers((s[1], s[2]), 3), whole_numbers(s[1], 3),
+                        whole_numbers((s[0], s[2]), 3), whole_numbers((s[0], s[1]), 3)))
+linear = Check("Linear", {"torch.nn.functional.linear": linear_torch}, linear_cases,
+               use=linear_of, wrong={
+    "bias gradient averaged": (lambda *case: linear_torch(*case, of_bias=torch.mean),
+                               "mean over the examples instead of sum"),
+    "bias left out": (lambda W, b, A, above: linear_torch(W, 0 * b, A, above),
+                      "scores without a threshold"),
+})
+
+# %% ../../../nbs/01_networks/checks/01_mlp.ipynb #7b331218
+def bend_of(ReLU, Z, above):
+    layer = ReLU()
+    out = layer.forward(Z)
+    back, own = layer.backward(Z, above)
+    return out, back, list(own)
+
+
+def bend_torch(Z, above):
+    z = torch.tensor(Z, requires_grad=True)
+    z.relu().backward(torch.tensor(above))
+    return z.relu().detach(), z.grad, []
+
+
+bend_cases = st.integers(1, 3).flatmap(
+    lambda n: st.tuples(whole_numbers((n, 2), 3).map(lambda z: z + .5), whole_numbers((n, 2), 3)))
+bend = Check("ReLU", {"torch.relu": bend_torch}, bend_cases, use=bend_of, wrong={
+    "no derivative": (lambda Z, above: (positive(Z), above, []), "the chain rule with a link lost"),
+    "slope of what comes from above": (lambda Z, above: (positive(Z), above * (above > 0), []),
+                                       "a slip that still trains"),
+})
 
 # %% ../../../nbs/01_networks/checks/01_mlp.ipynb #13c2e24c
 def moments(params):
