@@ -1125,6 +1125,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                             'engagement_book/networks/checks/mlp.py'),
                                                      'engagement_book.networks.checks.mlp.labels_changed': ( '01_networks/checks/mlp.html#labels_changed',
                                                                                                              'engagement_book/networks/checks/mlp.py'),
+                                                     'engagement_book.networks.checks.mlp.layer_case': ( '01_networks/checks/mlp.html#layer_case',
+                                                                                                         'engagement_book/networks/checks/mlp.py'),
                                                      'engagement_book.networks.checks.mlp.linear_of': ( '01_networks/checks/mlp.html#linear_of',
                                                                                                         'engagement_book/networks/checks/mlp.py'),
                                                      'engagement_book.networks.checks.mlp.linear_torch': ( '01_networks/checks/mlp.html#linear_torch',

@@ -11,11 +11,11 @@ __all__ = ['KINDS', 'few_numbers', 'narrow', 'as_float', 'scores', 'sigmoid', 's
            'hints_of_smooth', 'smoothed_cross_entropy', 'by_python', 'whole_numbers', 'typed_softmax', 'with_labels',
            'nats', 'p_true', 'torch_loss', 'log_of_softmax', 'small_networks', 'with_params', 'torch_logits',
            'forward_of', 'positive', 'forward_wrong', 'autograd', 'finite_differences', 'unchanged', 'backward_of',
-           'mistaken', 'labels_changed', 'descents', 'linear_of', 'linear_torch', 'bend_of', 'bend_torch', 'moments',
-           'start_of', 'torch_start', 'start_wrong', 'over_outputs', 'TorchNet', 'twelve', 'train_of', 'torch_train',
-           'by_sklearn', 'counted', 'torch_parameters', 'tanh_case', 'tanh_autograd', 'right_slope', 'tanh_wrong',
-           'binary_slowly', 'binary_torch', 'with_clicks', 'binary_typed_in', 'softplus', 'smoothed_torch',
-           'smoothed_slowly', 'with_share', 'smoothed_typed_in']
+           'mistaken', 'labels_changed', 'descents', 'linear_of', 'linear_torch', 'layer_case', 'bend_of', 'bend_torch',
+           'moments', 'start_of', 'torch_start', 'start_wrong', 'over_outputs', 'TorchNet', 'twelve', 'train_of',
+           'torch_train', 'by_sklearn', 'counted', 'torch_parameters', 'tanh_case', 'tanh_autograd', 'right_slope',
+           'tanh_wrong', 'binary_slowly', 'binary_torch', 'with_clicks', 'binary_typed_in', 'softplus',
+           'smoothed_torch', 'smoothed_slowly', 'with_share', 'smoothed_typed_in']
 
 # %% ../../../nbs/01_networks/checks/01_mlp.ipynb #abc04d09
 import math
@@ -364,9 +364,13 @@ def linear_torch(W, b, A, above, of_bias=torch.sum):
     return out.detach(), A.grad, [W.grad, of_bias(torch.tensor(above), 0)]
 
 
-linear_cases = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)).flatmap(
-    lambda s: st.tuples(whole_numbers((s[1], s[2]), 3), whole_numbers(s[1], 3),
-                        whole_numbers((s[0], s[2]), 3), whole_numbers((s[0], s[1]), 3)))
+def layer_case(sizes):
+    n, n_out, n_in = sizes
+    shapes = ((n_out, n_in), n_out, (n, n_in), (n, n_out))
+    return st.tuples(*(whole_numbers(s, 3) for s in shapes))
+
+
+linear_cases = st.tuples(*3 * [st.integers(1, 3)]).flatmap(layer_case)
 linear = Check("Linear", {"torch.nn.functional.linear": linear_torch}, linear_cases,
                use=linear_of, wrong={
     "bias gradient averaged": (lambda *case: linear_torch(*case, of_bias=torch.mean),
