@@ -193,8 +193,7 @@ def test_executed_claims_are_computed(name):
 
 @pytest.mark.parametrize("name", FLOORS + WORKBENCH)
 def test_cells_are_short(name):
-    limit = 44 if name in FLOORS or name == "00_workbench/desk/09_template" else 36  # classes stay whole
-    long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > limit]
+    long = [i for i, c in enumerate(cells(name)) if c.cell_type == "code" and c.source.count("\n") > 36]
     assert not long
 
 

@@ -96,8 +96,7 @@ class LanguageModel(nn.Module):
         nn.init.normal_(self.embed.weight, std=.1)
         self.table = self.embed.weight if tied else nn.Parameter(torch.zeros(size, d))
         self.layers = nn.ModuleList(EncoderLayer(d, heads, ff) for _ in range(layers))
-        place = .3 * positions(longest, d).float()
-        self.register_buffer("position", place, persistent=False)
+        self.register_buffer("position", .3 * positions(longest, d).float(), False)
 
     def forward(self,
         ids: torch.Tensor,       # (n, length) tokens, int64

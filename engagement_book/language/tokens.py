@@ -211,7 +211,7 @@ class BPE:
 # %% ../../nbs/02_language/01_tokens.ipynb #2e254b0f
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-
+# %% ../../nbs/02_language/01_tokens.ipynb #e8cb4bb6
 class Vocabulary:
     "Tokens and their numbers: special ones, then by falling count, ties by Unicode."
 

@@ -121,27 +121,19 @@ class MLP:
         dtype: type = np.float32,    # of the parameters, float32 by default
     ):
         if len(sizes) < 2 or min(sizes) < 1:
-            raise ValueError("a network has an input and an output of at least 1 each, "
-                             f"got {sizes}")
-        self.layers = []
-        for n_in, n_out in pairwise(sizes):
-            self.layers += [Linear(n_in, n_out, rng, dtype), ReLU()]
-        self.layers.pop()            # no bend after the logits
+            raise ValueError(f"an input and an output of at least 1 each, not {sizes}")
+        self.layers = [layer for pair in pairwise(sizes)      # no bend after the logits
+                       for layer in (Linear(*pair, rng, dtype), ReLU())][:-1]
         self.params = [p for layer in self.layers for p in layer.params]
 
-    def forward(self,
-        x: np.ndarray,               # (n, inputs) one row per example
-    ) -> np.ndarray:                 # (n, classes) logits
-        "Logits of a batch."
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        "Logits (n, classes) of a batch (n, inputs)."
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
-    def backward(self,
-        x: np.ndarray,               # (n, inputs)
-        y: np.ndarray,               # (n,) true classes, from 0
-    ) -> tuple[np.floating, list]:   # mean loss; its gradient per parameter
-        "Loss of a batch and its gradient; ValueError for labels that are no classes."
+    def backward(self, x: np.ndarray, y: np.ndarray) -> tuple[np.floating, list]:
+        "Mean loss of labels (n,), its gradient per parameter; ValueError: no classes."
         came_in = [x]
         for layer in self.layers:
             came_in.append(layer.forward(came_in[-1]))

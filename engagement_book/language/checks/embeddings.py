@@ -45,7 +45,7 @@ def by_scipy(a, b):
 def three(*numbers):
     return np.array(numbers, dtype=float)
 
-
+# %% ../../../nbs/02_language/checks/02_embeddings.ipynb #1b98dd43
 vector = arrays(np.float64, 3, elements=st.integers(-3, 3).map(float))
 in_bytes = arrays(np.uint8, 3, elements=st.integers(0, 200))
 no_number = vector.map(lambda v: np.where(np.arange(3) == 1, np.nan, v))
@@ -581,7 +581,7 @@ def likeness(sentences, word, score=None, **mistakes):
         score = lambda m, x: m @ x / np.maximum(np.linalg.norm(m, axis=1), 1e-9)      # × |x|
     return {w: s for w, s in zip(words, score(table, x)) if w != word}
 
-
+# %% ../../../nbs/02_language/checks/02_embeddings.ipynb #b55e087d
 def closest_wrong(**mistakes):
     def find(sentences, word):
         found = likeness(sentences, word, **mistakes)

@@ -142,7 +142,7 @@ class ByHand(nn.Module):
 def values(module):
     return [p.detach().clone() for p in module.parameters()]
 
-
+# %% ../../../nbs/02_language/checks/06_finetuning.ipynb #815140a4
 def classifier_start(Classifier, *classes):
     "Head and body of a new classifier, and the language model before and after it is trained."
     torch.manual_seed(0)

@@ -208,7 +208,7 @@ def weights(seed, layers=2, size=12, d=8, ff=6, tied=True):
 NAMES = {"self_attn.out_proj": "attend.out", "linear1": "ffn.widen", "linear2": "ffn.narrow",
          "norm1": "after_attend.norm", "norm2": "after_ffn.norm"}       # torch's → ours
 
-
+# %% ../../../nbs/02_language/checks/05_pretraining.ipynb #e32025a1
 class Twin(nn.Module):
     "A language model made of torch's own encoder, with given weights, in float64."
 

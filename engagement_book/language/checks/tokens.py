@@ -8,9 +8,9 @@ __all__ = ['pieces', 'BLOCK', 'TRAP', 'small', 'short_texts', 'Segmenter', 'jieb
            'decode', 'id_rows', 'batches', 'with_fill', 'TWO_ROWS', 'pad', 'FOUR', 'word_index', 'two_cuts',
            'same_texts', 'other_texts', 'some_pairs', 'cut_pairs', 'BY_HAND', 'GREEDY', 'segmentation_scores',
            'two_lists', 'deduplicate', 'one_word', 'with_chosen', 'hide_words', 'some_known', 'known_words',
-           'BOTH_ENDS', 'longest_word_first', 'chinese_only', 'most_probable', 'kind', 'by_runs', 'spaces_kept',
-           'jieba_with', 'installed_jieba', 'by_jieba', 'longest_first', 'ends_of_words', 'best_path', 'block_by_block',
-           'all_paths', 'probabilities', 'by_definition', 'read_once', 'tokenizers_bpe', 'merges_of',
+           'hints_of_longest', 'BOTH_ENDS', 'longest_word_first', 'chinese_only', 'most_probable', 'kind', 'by_runs',
+           'spaces_kept', 'jieba_with', 'installed_jieba', 'by_jieba', 'longest_first', 'ends_of_words', 'best_path',
+           'block_by_block', 'all_paths', 'probabilities', 'by_definition', 'read_once', 'tokenizers_bpe', 'merges_of',
            'by_tokenizers_bpe', 'merge', 'pair_counts', 'bpe_by_recounting', 'counted_once', 'tokenizers_cut',
            'cut_twice', 'longest_token_first', 'one_sweep_backwards', 'whole_ids', 'ids_of', 'tokenizers_ids',
            'ids_wrong', 'by_tokenizers_decode', 'by_tokenizers_pad', 'with_mask', 'no_rows_no_shape', 'by_tokenizers',
@@ -653,7 +653,7 @@ def one_per_word(words, chosen):
 def first_only(words, chosen):
     return "".join("_" + w[1:] if k in chosen else w for k, w in enumerate(words))
 
-
+# %% ../../../nbs/02_language/checks/01_tokens.ipynb #3c28d30e
 def every_occurrence(words, chosen):
     text = "".join(words)
     for k in chosen:
@@ -764,6 +764,17 @@ def no_words_known(text, known):
 some_known = st.sets(st.sampled_from(["研究", "究生", "研究生", "生研", "生"]))
 known_words = some_known.map(lambda ws: dict.fromkeys(sorted(ws), 1))
 
+# %% ../../../nbs/02_language/checks/01_tokens.ipynb #e13f28fa
+hints_of_longest = (
+    "With 研究, 研究生 and 生 known, cut 研究生 by hand: which two pieces could begin the text, "
+    "and which one do you take?",
+    "At position i try the longest piece first, text[i:len(text)], then one character less, and "
+    "so on. Stop at the first known piece, or when only one character is left: that one is "
+    "taken, known or not.",
+    "With j = len(text): while j > i + 1 and text[i:j] not in known, take one off j. Append "
+    "text[i:j] and go on with i = j.",
+)
+
 # %% ../../../nbs/02_language/checks/01_tokens.ipynb #277dff8e
 BOTH_ENDS = ("研究生", {"研究": 1, "究生": 1})
 longest_word_first = Check("longest_word_first", {"tokenizers WordPiece": by_wordpiece},
@@ -794,15 +805,7 @@ longest_word_first = Check("longest_word_first", {"tokenizers WordPiece": by_wor
         lambda text, known: list(text), "no word was looked up", on=BOTH_ENDS),
     "an empty dictionary": Wrong(
         no_words_known, "max() of nothing raises: give it a default", on=("研究", {})),
-}, hints=(
-    "With 研究, 研究生 and 生 known, cut 研究生 by hand: which two pieces could begin the text, "
-    "and which one do you take?",
-    "At position i try the longest piece first, text[i:len(text)], then one character less, and "
-    "so on. Stop at the first known piece, or when only one character is left: that one is "
-    "taken, known or not.",
-    "With j = len(text): while j > i + 1 and text[i:j] not in known, take one off j. Append "
-    "text[i:j] and go on with i = j.",
-))
+}, hints=hints_of_longest)
 
 # %% ../../../nbs/02_language/checks/01_tokens.ipynb #611bc349
 def one_winner(case):

@@ -53,7 +53,7 @@ def of_any_width(n, d):
         return positions_loops(n, d)
     return np.zeros((n, max(d, 0)))
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #d33ffe31
 positions = Check("positions", {"double loop": positions_loops},
                   st.tuples(st.integers(0, 4), st.integers(-2, 7)), wrong={
     "exponent i/d": Wrong(
@@ -187,7 +187,7 @@ def by_rule(pre_rule, post_rule):
 def pre_norm(x, f, norm):
     return x + f(norm(x))
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #6a93f5f4
 def post_norm(x, f, norm):
     return norm(x + f(x))
 
@@ -414,7 +414,7 @@ def torch_decoder(pre, n, seed, causal=True, itself=False):
     mask = torch.ones(n, n, dtype=torch.bool).triu(1) if causal else None
     return twin(x, x if itself else memory, tgt_mask=mask)
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #dcb9de7f
 def decoder_wrong(**switches):
     def wrong(pre, n, seed):
         x, memory = decoder_case(n, seed)
@@ -453,7 +453,7 @@ def twice_bent(m):
     narrow = m.narrow
     return lambda x: F.relu(F.linear(F.relu(m.widen(x)), narrow.weight)) + narrow.bias
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #9fae64a4
 def only_across(m):
     "A decoder layer without masked self-attention."
     def forward(x, memory, mask=None, real=None):
@@ -711,7 +711,7 @@ def rms_case(n, seed):
 def rms_torch(x, gain):
     return F.rms_norm(x, (4,), gain, eps=1e-6)
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #c89aa7a1
 rms_norm = Check("rms_norm", {"torch.nn.functional.rms_norm": rms_torch},
     st.builds(rms_case, small, seeds), rtol=1e-9, atol=1e-12, examples=40, wrong={
     "mean subtracted": (
@@ -767,7 +767,7 @@ def halves(x):
 def interleaved(a, b):
     return torch.stack([a, b], -1).flatten(1)
 
-
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #e971df87
 def new_pairs(first, second, join=interleaved):
     "Both columns of each pair by a rule; `second` may use the new a."
     def turn(x):
@@ -797,6 +797,8 @@ hints_of_rotate = (
     "torch.stack([a * cos - b * sin, …], -1) puts the two columns of each pair side by "
     "side, and .flatten(1) brings back the shape (n, d).",
 )
+
+# %% ../../../nbs/02_language/checks/04_transformer.ipynb #d27df757
 rotate = Check("rotate", {"rotation as complex numbers": rope_complex},
                st.tuples(small, seeds).map(lambda s: (noise(s[0], 6, seed=s[1]),)),
                rtol=1e-9, atol=1e-12, examples=40, hints=hints_of_rotate, wrong={

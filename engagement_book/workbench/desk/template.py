@@ -43,6 +43,10 @@ from engagement_book.{part}.checks import {chapter} as check
 
 example = np.array([1., 2.])
 example + example"""),
+]
+
+# %% ../../../nbs/00_workbench/desk/09_template.ipynb #f1e3a45c
+_IDEA = [
     ("md", "## The idea\nTwo or three sentences, the equation with one number of the example, "
            "the function, its value, its check. One of these sections per idea."),
     ("code", """#| export
@@ -59,7 +63,7 @@ check.{double}({double})"""),
 ]
 
 # %% ../../../nbs/00_workbench/desk/09_template.ipynb #anatomy-2
-LESSON = _HEAD + [
+LESSON = _HEAD + _IDEA + [
     ("md", "## On real data\n`load` a set. Baseline first, then `record` the result with its "
            "band; a published number beside ours, or the plain statement that none exists."),
     ("md", "## What goes wrong\nEach pitfall shown, then named. (Where the article makes claims "
