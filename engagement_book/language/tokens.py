@@ -176,6 +176,9 @@ def train_bpe(
             heapq.heappush(heap, (-present, a, b))
     return learned
 
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
 # %% ../../nbs/02_language/01_tokens.ipynb #59b10276
 class BPE:
     "Sub-words from a list of merges."
@@ -207,9 +210,6 @@ class BPE:
     ) -> list[str]:          # sub-words; spaces vanish
         "Sub-words of a text, piece by piece."
         return [t for p in pieces(text) for t in self.piece(p)]
-
-# %% ../../nbs/02_language/01_tokens.ipynb #2e254b0f
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 # %% ../../nbs/02_language/01_tokens.ipynb #e8cb4bb6
 class Vocabulary:
