@@ -12,6 +12,7 @@ import time
 import nbformat
 import pytest
 from conftest import run_pytask
+from filelock import FileLock
 
 from engagement_book.workbench.house import ROOT
 
@@ -82,6 +83,17 @@ def test_an_unchanged_book_does_not_ask_pytask(small_book):
         assert in_book(small_book, ASKS).returncode == 7, path
         path.write_bytes(was)
     made.unlink()
+    assert in_book(small_book, ASKS).returncode == 7
+
+
+def test_an_edit_while_the_build_runs_is_not_lost(small_book):
+    lesson = small_book / "nbs" / "01_tiny" / "01_one.ipynb"
+    code = (f"import pathlib; p = pathlib.Path({str(lesson)!r}); "
+            "p.write_text(p.read_text() + ' ')")
+    add_cell(small_book, "01_tiny/03_three", code)
+    before = lesson.read_text()
+    make_book(small_book)
+    assert lesson.read_text() != before
     assert in_book(small_book, ASKS).returncode == 7
 
 
@@ -234,6 +246,28 @@ def test_progress_names_what_is_done_and_what_runs(small_book):
     said = make_book(small_book).stdout
     assert any(" s " in line and "(running: " in line and "01_tiny/02_two" in line.partition("(")[2]
                for line in said.splitlines()), said
+
+
+def test_a_refused_build_leaves_the_log_of_the_other(small_book):
+    log = small_book / "_build" / "progress.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("start\t01_tiny/01_one\n")
+    with FileLock(log.with_name("building.lock")):
+        done = make_book(small_book)
+    assert done.returncode == 2 and "another build" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert log.read_text() == "start\t01_tiny/01_one\n"
+
+
+RUNS_A_PART = """import contextlib
+from engagement_book.workbench.desk.behind import run_part
+run_part(["01_tiny/01_one"], contextlib.nullcontext())"""
+
+
+def test_a_part_runs_in_a_process_of_its_own(small_book):
+    done = in_book(small_book, RUNS_A_PART)
+    assert (small_book / "_build" / "executed" / "01_tiny" / "01_one.ipynb").exists(), done.stdout + done.stderr
+    (small_book / "task_book.py").write_text("raise SystemExit(3)")
+    assert "results may be missing" in in_book(small_book, RUNS_A_PART).stdout
 
 
 def test_a_dead_kernel_is_reported(small_book):

@@ -128,10 +128,11 @@ def right(check, fn):
     """Green: what it equals, and one mistake that would have shown. The first is looked at closely, the others only as
     far as it needs."""
     first, *others = check.wrong
-    killed = {n: check._kill(check.wrong[n], shrink=n == first) for n in (first, *others)}
+    killed = {n: check.killed(n, shrink=n == first) for n in (first, *others)}
     if unseen := [n for n, found in killed.items() if found is None]:
         title = f"<b>{e(check.name)}</b> is right, but its check cannot see the mistake <i>{e(unseen[0])}</i>."
         return say_verdict(check, "bad", title, {"problem": f"cannot see {unseen[0]}"})
+    check.tell()
     case, words = killed[first]
     names = [*check.oracles]
     oracles = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

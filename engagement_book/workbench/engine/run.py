@@ -25,8 +25,9 @@ import psutil
 
 from ..cards import MIME, cards
 from .environment import KERNEL_ENV
-from .graph import chapters
-from ..house import house
+from .graph import chapters, exported_to
+from ..house import house, is_checks
+from ..known import MODULE
 
 
 class BookError(Exception):
@@ -198,7 +199,9 @@ def run_chapter(
     _log("start", name)
     failed, report = house("_build", "failed", name + ".txt"), ""
     try:
-        nb, cost = run_notebook(chapters()[name], engine or default_engine())
+        source = chapters()[name]
+        env = {MODULE: exported_to(source) if is_checks(name) else ""}
+        nb, cost = run_notebook(source, engine or default_engine(), env=env)
     except Exception as e:
         if not hasattr(e, "notebook"):
             raise

@@ -9,7 +9,7 @@ __all__ = ['site_faults', 'make_book', 'make_site_only']
 import os
 import time
 
-from ..engine.changed import Progress, nothing_changed, remember, run_changed
+from ..engine.changed import Progress, nothing_changed, remember, run_changed, sources
 from ..engine.graph import selected
 from ..engine.results import print_summary, red
 from ..engine.run import BookError, default_engine
@@ -45,6 +45,7 @@ def _run(wanted: list[str]) -> tuple[list[str], int]:
     "Run what has changed among these chapters, or all: failures in words, and how many tasks were not come to."
     if not wanted and nothing_changed():
         return [], 0
+    before = sources()
     with Progress():
         session, said = run_changed(wanted)
     if not session.execution_reports:
@@ -53,7 +54,7 @@ def _run(wanted: list[str]) -> tuple[list[str], int]:
     if session.exit_code and not failures:
         failures = [f"pytask ended with {session.exit_code!r}"]
     if not (wanted or failures or unfinished or os.environ["EB_CHAPTERS"]):
-        remember()
+        remember(before)
     return failures, unfinished
 
 # %% ../../../nbs/00_workbench/press/13_book.ipynb #d7c9731a

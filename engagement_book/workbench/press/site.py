@@ -135,7 +135,7 @@ class SiteError(Exception):
 
 def _sphinx(again: list[str]) -> list[str]:     # "-a": write all pages, "-E": read all
     "Run Sphinx and return its warnings; RuntimeError with its words if it gives up."
-    cmd = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(house("nbs")),
+    cmd = [sys.executable, "-m", "sphinx", "-q", "-j", "auto", "-b", "html", "-c", str(house("nbs")),
            "-d", str(house("_build", "doctrees")), *again,
            str(PAGES), str(OUT)]
     done = subprocess.run(cmd, capture_output=True, text=True,
