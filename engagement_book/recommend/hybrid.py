@@ -5,24 +5,25 @@
 # %% auto #0
 __all__ = ['standardise', 'places', 'reciprocal_rank_fusion', 'candidates', 'features', 'lambdas', 'novelty', 'variety', 'gini']
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #70f16d49
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #b22747cf
 import numpy as np
 
 from .evaluation import refuse_missing, top_k
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #b22747cf
+
 def standardise(
     scores: np.ndarray,          # (n_users, n_items) float, any scale
-    seen: np.ndarray,            # (n_users, n_items) bool, items that are not shown and do not count
-) -> np.ndarray:                 # (n_users, n_items) mean 0, deviation 1 over each user's unseen items; 0 where all are equal
-    "Scores of one model, comparable with those of another (z-score, 标准化); ValueError for a missing score or an infinite one among the unseen."
+    seen: np.ndarray,            # (n_users, n_items) bool, not shown and not counted
+) -> np.ndarray:                 # (n_users, n_items) z; 0 where seen or all are equal
+    "Mean 0 and deviation 1 over unseen items (标准化); ValueError for NaN or ±infinity."
     seen = np.asarray(seen, dtype=bool)
     z = np.where(seen, 0., refuse_missing(scores, "scores"))
     if np.isinf(z).any():
         place = tuple(int(i) for i in np.argwhere(np.isinf(z))[0])
-        raise ValueError(f"the score at {place} is infinite and would leave no deviation; hide the item with `seen`")
-    largest = np.abs(z).max(1, keepdims=True, initial=0.)
-    z = np.divide(z, largest, out=np.zeros_like(z), where=largest > 0)     # so that no square overflows or vanishes
+        raise ValueError(f"the score at {place} is infinite and would leave no "
+                         "deviation; hide the item with `seen`")
+    largest = np.abs(z).max(1, keepdims=True, initial=0.)     # no square overflows
+    z = np.divide(z, largest, out=np.zeros_like(z), where=largest > 0)
     free = np.maximum((~seen).sum(1, keepdims=True), 1)
     z = np.where(seen, 0., z - z.sum(1, keepdims=True) / free)
     size = np.sqrt((z * z).sum(1, keepdims=True) / free)
@@ -31,9 +32,9 @@ def standardise(
 # %% ../../nbs/04_recommend/06_hybrid.ipynb #a026029c
 def places(
     scores: np.ndarray,          # (n_users, n_items) float, higher is better
-    seen: np.ndarray,            # (n_users, n_items) bool, items that are not shown: they come last
-) -> np.ndarray:                 # (n_users, n_items) int, 0 for the best item of a user; ties in item order
-    "Place of every item in each user's list; ValueError for a missing score."
+    seen: np.ndarray,            # (n_users, n_items) bool, not shown: they come last
+) -> np.ndarray:                 # (n_users, n_items) int, 0 for a user's best item
+    "Place of each item in its user's list, ties in item order; ValueError for NaN."
     scores = refuse_missing(scores, "scores")
     order = np.argsort(-np.where(seen, -np.inf, scores), axis=1, kind="stable")
     place = np.empty_like(order)
@@ -42,95 +43,109 @@ def places(
 
 
 def reciprocal_rank_fusion(
-    parts: list[np.ndarray],     # score tables of several models, each (n_users, n_items)
+    parts: list[np.ndarray],     # score tables of several models, (n_users, n_items)
     seen: np.ndarray,            # (n_users, n_items) bool, items that are not shown
-    k: float = 60.,              # damping, ≥ 0: the larger, the less the first places weigh; 60. by default
+    k: float = 60.,              # damping ≥ 0 of the first places; 60. by default
 ) -> np.ndarray:                 # (n_users, n_items) fused score, higher is better
-    "Sum over the models of 1 / (k + place), places from 1 (Cormack, Clarke & Büttcher 2009); ValueError without a model, for a missing score or a negative k."
+    "Sum of 1 / (k + place); ValueError without a model, for NaN or a negative k."
     if not len(parts) or not k >= 0:
-        raise ValueError(f"fusion needs a model and a damping that is not negative, got {len(parts)} and {k}")
+        raise ValueError("fusion needs a model and a damping that is not negative, "
+                         f"got {len(parts)} and {k}")
     return sum(1 / (k + 1 + places(s, seen)) for s in parts)
 
 # %% ../../nbs/04_recommend/06_hybrid.ipynb #25df49ff
 def candidates(
-    parts: list[np.ndarray],     # score tables of several models, each (n_users, n_items)
+    parts: list[np.ndarray],     # score tables of several models, (n_users, n_items)
     seen: np.ndarray,            # (n_users, n_items) bool, items that are not shown
     k: int,                      # items that each model proposes
 ) -> np.ndarray:                 # (n_users, n_items) bool
-    "Union of the first k unseen items of each model; ValueError without a model, for k < 1 or a missing score."
+    "First k unseen items of each model; ValueError without a model, k < 1 or NaN."
     if not len(parts):
         raise ValueError("no model, so nobody proposes anything")
-    chosen = np.zeros((len(seen), seen.shape[1] + 1), dtype=bool)          # the last column takes the empty places
+    rows, columns = seen.shape
+    chosen = np.zeros((rows, columns + 1), dtype=bool)    # the last: empty places
     for s in parts:
         np.put_along_axis(chosen, top_k(s, k, seen), True, axis=1)
     return chosen[:, :-1]
 
 
 def features(
-    parts: list[np.ndarray],     # score tables of several models, each (n_users, n_items)
+    parts: list[np.ndarray],     # score tables of several models, (n_users, n_items)
     seen: np.ndarray,            # (n_users, n_items) bool, the history
     chosen: np.ndarray,          # (n_users, n_items) bool, pairs to describe
 ) -> np.ndarray:                 # (pairs, 2 · models + 2), pairs in row order
-    "Per model the standardised score and ln(1 + place); then ln(1 + items of the user) and ln(1 + users of the item). ValueError as in `standardise`."
-    seen, chosen = np.asarray(seen, dtype=bool), np.asarray(chosen, dtype=bool)
-    columns = [t[chosen] for s in parts for t in (standardise(s, seen), np.log1p(places(s, seen)))]
+    "z, ln(1 + place) of each model, ln(1 + count) of user, item; see `standardise`."
+    seen = np.asarray(seen, dtype=bool)
+    chosen = np.asarray(chosen, dtype=bool)
+    tables = []
+    for s in parts:
+        tables += [standardise(s, seen), np.log1p(places(s, seen))]
     user, item = np.nonzero(chosen)
-    return np.column_stack([*columns, np.log1p(seen.sum(1))[user], np.log1p(seen.sum(0))[item]])
+    counts = np.log1p(seen.sum(1))[user], np.log1p(seen.sum(0))[item]
+    return np.column_stack([*(t[chosen] for t in tables), *counts])
 
 # %% ../../nbs/04_recommend/06_hybrid.ipynb #635006a2
 def lambdas(
     scores: np.ndarray,          # (n,) present scores of one user's candidates
     hit: np.ndarray,             # (n,) bool, which are relevant
-    k: int = 20,                 # only pairs with at least one item among the first k count; 20 by default
-) -> tuple[np.ndarray, np.ndarray]:      # (n,) gradient of the loss, (n,) second derivative
-    "LambdaRank for binary relevance (Burges, Ragno & Le 2006), with LightGBM's |ΔDCG| / best DCG@k; zeros if all or none are hits. ValueError for a missing score, k < 1 or other lengths."
+    k: int = 20,                 # pairs that touch the first k count; 20 by default
+) -> tuple[np.ndarray, np.ndarray]:      # (n,) gradient, (n,) second derivative
+    "LambdaRank for hits and misses; ValueError for NaN, k < 1 or other lengths."
     scores = refuse_missing(scores, "scores").astype(np.float64)
     hit = np.asarray(hit, dtype=bool)
     if k < 1 or scores.shape != hit.shape:
-        raise ValueError(f"candidates need k ≥ 1 and a score each, got k = {k}, {scores.shape} and {hit.shape}")
-    n, place = len(scores), np.empty(len(scores), dtype=int)
+        raise ValueError(f"candidates need k ≥ 1 and a score each, got k = {k}, "
+                         f"{scores.shape} and {hit.shape}")
+    n = len(scores)
+    place = np.empty(n, dtype=int)
     place[np.argsort(-scores, kind="stable")] = np.arange(n)
     worth = 1 / np.log2(2 + place)
     best = (1 / np.log2(2 + np.arange(min(k, hit.sum())))).sum()
     pairs = (hit[:, None] & ~hit) & (np.minimum(place[:, None], place) < k)
-    gain = np.where(pairs, np.abs(worth[:, None] - worth) / max(best, 1e-300), 0.)
+    change = np.abs(worth[:, None] - worth) / max(best, 1e-300)
+    gain = np.where(pairs, change, 0.)
     wrong = 1 / (1 + np.exp(scores[:, None] - scores))
-    push, bend = gain * wrong, gain * wrong * (1 - wrong)
+    push = gain * wrong
+    bend = push * (1 - wrong)
     return push.sum(0) - push.sum(1), bend.sum(0) + bend.sum(1)
 
 # %% ../../nbs/04_recommend/06_hybrid.ipynb #790b896c
 def novelty(
-    top: np.ndarray,             # (n_users, k) int, item indices, −1 for an empty place
-    owners: np.ndarray,          # (n_items,) int, people who have the item
+    top: np.ndarray,             # (n_users, k) int, items, −1 for an empty place
+    owners: np.ndarray,          # (n_items,) int, people who have the item, 0 as 1
     n_users: int,                # people in all
 ) -> float:                      # bits
-    "Mean self-information of the items shown; an item that nobody has counts as if one person had it. ValueError if nothing is shown or nobody is there."
+    "Mean self-information of the items shown; ValueError without items or people."
     shown = top[top >= 0]
     if not len(shown) or n_users < 1:
-        raise ValueError(f"{len(shown)} items are shown to {n_users} people: nothing to be surprised by")
+        raise ValueError(f"{len(shown)} items are shown to {n_users} people: nothing "
+                         "to be surprised by")
     return float(-np.log2(np.maximum(owners[shown], 1) / n_users).mean())
 
-# %% ../../nbs/04_recommend/06_hybrid.ipynb #2e1542a9
+
 def variety(
-    top: np.ndarray,             # (n_users, k) int, item indices, none empty, k ≥ 2
+    top: np.ndarray,             # (n_users, k) int, items, none empty, k ≥ 2
     alike: np.ndarray,           # (n_items, n_items) symmetric, 1 for the same
-) -> np.ndarray:                 # (n_users,) 1 minus the mean likeness of two items of the list
-    "Intra-list diversity (Ziegler and others 2005); ValueError for an empty place or a list without pairs."
+) -> np.ndarray:                 # (n_users,) 1 − mean likeness of two items
+    "Intra-list diversity; ValueError for an empty place or a list without pairs."
     k = top.shape[1]
     if k < 2 or (top < 0).any():
-        raise ValueError(f"variety needs lists of at least two items and no empty place, got {k} places")
+        raise ValueError("variety needs lists of at least two items and no empty "
+                         f"place, got {k} places")
     within = alike[top[:, :, None], top[:, None, :]]
-    return 1 - (within.sum((1, 2)) - np.trace(within, axis1=1, axis2=2)) / (k * (k - 1))
+    same = np.trace(within, axis1=1, axis2=2)
+    return 1 - (within.sum((1, 2)) - same) / (k * (k - 1))
 
-
+# %% ../../nbs/04_recommend/06_hybrid.ipynb #621137c4
 def gini(
-    counts: np.ndarray,          # (n_items,) how often each item is shown, ≥ 0, not all 0
-) -> float:                      # 0 (all alike) to 1 − 1/n (one item gets everything)
-    "Gini index of concentration; ValueError if nothing is shown or a count is negative or missing."
+    counts: np.ndarray,          # (n_items,) how often each is shown, not all 0
+) -> float:                      # 0 (all alike) to 1 − 1/n (one gets everything)
+    "Concentration; ValueError if nothing is shown, a count negative or missing."
     counts = refuse_missing(counts, "counts").astype(np.float64)
     if not counts.sum() > 0:
         raise ValueError("nothing is shown, so there is nothing to concentrate")
     if (counts < 0).any():
         raise ValueError("an item cannot be shown less than never")
-    c, n = np.sort(counts), len(counts)
+    c = np.sort(counts)
+    n = len(c)
     return float(((2 * np.arange(1, n + 1) - n - 1) * c).sum() / (n * c.sum()))
