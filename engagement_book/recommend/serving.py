@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['best', 'assign', 'kmeans', 'IVF', 'index_recall', 'save_pack', 'load_pack', 'check_request', 'scale', 'serve',
-           'drift_z']
+           'drift_z', 'best_for_many']
 
 # %% ../../nbs/04_recommend/07_serving.ipynb #7213eac7
 import numpy as np
@@ -15,17 +15,17 @@ from .evaluation import refuse_missing
 def best(
     scores: np.ndarray,          # (n_items,) float, higher is better
     k: int,                      # places to fill
-    allowed: np.ndarray | None = None,   # (n_items,) bool, items that may be shown; None for all
-) -> np.ndarray:                 # (≤ k,) int64 items, best first, ties to the smaller index; shorter if fewer are allowed
-    "Exact k best scores: only those that reach the k-th largest block maximum are sorted; ValueError for k < 1 or a missing score of an allowed item."
+    allowed: np.ndarray | None = None,   # (n_items,) bool, may be shown; None for all
+) -> np.ndarray:                 # (≤ k,) int64 items, best first, ties to the smaller
+    "Exact k best allowed items; ValueError for k < 1 or a missing score among them."
     if k < 1:
         raise ValueError(f"a list has at least one place, not {k}")
     s = np.asarray(scores) if allowed is None else np.where(allowed, scores, -np.inf)
-    if s.dtype.kind != "f":                                  # the negative of an unsigned number is no order
+    if s.dtype.kind != "f":      # the negative of an unsigned number is no order
         s = s.astype(np.float64)
     width = max(1, int(len(s) ** .5))
     blocks, tail = np.split(s, [len(s) // width * width])
-    maxima = np.append(blocks.reshape(-1, width).max(1), tail)         # each belongs to another item
+    maxima = np.append(blocks.reshape(-1, width).max(1), tail)   # of different items
     if np.isnan(maxima).any():
         refuse_missing(s, "scores")
     bound = np.partition(maxima, -k)[-k] if len(maxima) > k else -np.inf
@@ -33,76 +33,83 @@ def best(
     near = near[np.argsort(-s[near], kind="stable")][:k]
     return near[s[near] > -np.inf]
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #e2db79b9
+# %% ../../nbs/04_recommend/07_serving.ipynb #bd98cfbd
+#| code-fold: true
 def _points(x, what):
-    "Points as floating-point numbers; ValueError for none, or one that is not finite: a NaN would attract everything."
+    "Points as floats; ValueError for one not finite: a NaN would attract everything."
     x = np.asarray(x)
-    if x.dtype.kind != "f":                                  # squares of few bits would wrap round
+    if x.dtype.kind != "f":                      # squares of few bits would wrap round
         x = x.astype(np.float64)
-    for start in range(0, len(x), 65_536):                   # in slices, so that no second table is made
+    for start in range(0, len(x), 65_536):       # in slices: no second table is made
         if not np.isfinite(x[start:start + 65_536]).all():
             raise ValueError(f"{what} have a coordinate that is not finite")
     return x
 
-
+# %% ../../nbs/04_recommend/07_serving.ipynb #d820c79e
 def assign(
     x: np.ndarray,               # (n, d) float, points
     centres: np.ndarray,         # (n_cells, d) float, same dtype
-) -> np.ndarray:                 # (n,) int64, cell of each point; in a tie the smaller number
-    "Nearest centre of each point by Euclidean distance, in slices that fit into the cache; ValueError without centres or for a coordinate that is not finite."
-    x, centres = _points(x, "points"), _points(centres, "centres")
+) -> np.ndarray:                 # (n,) int64, nearest centre, ties to the smaller
+    "Cell of each point; ValueError without centres or for one that is not finite."
+    x = _points(x, "points")
+    centres = _points(centres, "centres")
     if not len(centres):
         raise ValueError("there are no centres")
     half = (centres ** 2).sum(1) / 2
     cell = np.empty(len(x), dtype=np.int64)
-    for start in range(0, len(x), 4096):
+    for start in range(0, len(x), 4096):         # in slices that fit into the cache
         part = x[start:start + 4096] @ centres.T
         part -= half
         cell[start:start + 4096] = part.argmax(1)
     return cell
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #3160668a
+# %% ../../nbs/04_recommend/07_serving.ipynb #ac2090db
 def kmeans(
     x: np.ndarray,               # (n, d) float, points
-    start: np.ndarray,           # (n_cells, d) float, first centres, for instance randomly chosen points
+    start: np.ndarray,           # (n_cells, d) first centres, e.g. some of the points
     steps: int = 6,              # rounds of assigning and averaging; 6 by default
 ) -> np.ndarray:                 # (n_cells, d) centres, dtype of x
-    "Lloyd's algorithm for a fixed number of steps; an empty cell keeps its centre. ValueError as in `assign` or for steps < 0."
+    "Lloyd's algorithm; an empty cell keeps its centre. Errors: `assign`, steps < 0."
     from scipy import sparse
 
     if steps < 0:
         raise ValueError(f"steps are counted from 0, not {steps}")
     x = _points(x, "points")
-    start = _points(start, "centres").astype(x.dtype)
+    centres = _points(start, "centres").astype(x.dtype)
     for _ in range(steps):
-        cell = assign(x, start)
-        members = sparse.csr_matrix((np.ones(len(x), x.dtype), (cell, np.arange(len(x)))),
-                                    shape=(len(start), len(x)))
-        count = np.bincount(cell, minlength=len(start))[:, None]
-        start = np.where(count > 0, members @ x / np.maximum(count, 1), start).astype(x.dtype)
-    return start
+        cell = assign(x, centres)
+        place = cell, np.arange(len(x))
+        members = sparse.csr_matrix((np.ones(len(x), x.dtype), place),
+                                    shape=(len(centres), len(x)))
+        count = np.bincount(cell, minlength=len(centres))[:, None]
+        mean = members @ x / np.maximum(count, 1)
+        centres = np.where(count > 0, mean, centres).astype(x.dtype)
+    return centres
 
 # %% ../../nbs/04_recommend/07_serving.ipynb #7e63dc12
 class IVF:
-    "Inverted file for dot products: items in cells, of which a search visits a few (the inverted file of Jégou et al. 2011, without their codes)."
+    "Inverted file for dot products: a search visits a few cells (Jégou et al. 2011)."
 
     def __init__(self,
         items: np.ndarray,           # (n_items, d) float, item factors
         centres: np.ndarray,         # (n_cells, d) float, same dtype
     ):
         cell = assign(items, centres)
-        self.centres, self.number = centres, np.argsort(cell, kind="stable")
+        self.centres = centres
+        self.number = np.argsort(cell, kind="stable")
         self.items = items[self.number]
-        self.start = np.append(0, np.cumsum(np.bincount(cell, minlength=len(centres))))
+        size = np.bincount(cell, minlength=len(centres))
+        self.start = np.append(0, np.cumsum(size))
 
     def search(self,
         query: np.ndarray,           # (d,) float, user factor
         k: int,                      # places to fill
         probes: int,                 # cells to visit
-        allowed: np.ndarray | None = None,   # (n_items,) bool, items that may be shown
-    ) -> np.ndarray:                 # (≤ k,) int64 item numbers, best first; ties to the lower cell, then the lower item
-        "The k best allowed items of the cells whose centres have the largest dot product with the query; ValueError for k or probes below 1 or a NaN."
-        parts = [slice(self.start[c], self.start[c + 1]) for c in np.sort(best(self.centres @ query, probes))]
+        allowed: np.ndarray | None = None,   # (n_items,) bool, may be shown
+    ) -> np.ndarray:                 # (≤ k,) int64, ties: lower cell, then lower item
+        "The k best of the best cells; ValueError for k or probes below 1 or a NaN."
+        visit = np.sort(best(self.centres @ query, probes))
+        parts = [slice(self.start[c], self.start[c + 1]) for c in visit]
         number = np.concatenate([self.number[p] for p in parts])
         scores = np.concatenate([self.items[p] @ query for p in parts])
         if not len(number):
@@ -112,46 +119,71 @@ class IVF:
     @property
     def nbytes(self) -> int:
         "Memory of the index."
-        return self.items.nbytes + self.number.nbytes + self.start.nbytes + self.centres.nbytes
+        arrays = self.items, self.number, self.start, self.centres
+        return sum(a.nbytes for a in arrays)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #cf5fecd5
+# %% ../../nbs/04_recommend/07_serving.ipynb #18c08a9c
 def index_recall(
-    found: list,                 # lists of item numbers that the index returned, one per query
-    exact: list,                 # lists that exact search returned, same queries
-) -> float:                      # in [0, 1]; a query whose exact list is empty counts nothing
-    "Share of the exact answers that were found, over all queries; ValueError for lists of different length."
-    pairs = [(set(np.asarray(f).tolist()), set(np.asarray(e).tolist())) for f,
-             e in zip(found, exact, strict=True)]
+    found: list,                 # lists of item numbers from the index, one per query
+    exact: list,                 # lists of exact search; an empty one counts nothing
+) -> float:                      # in [0, 1], over all queries
+    "Share of the exact answers that were found; ValueError for lists of other length."
+    pairs = list(zip(found, exact, strict=True))
+    common = sum(len(set(np.asarray(f).tolist()) & set(np.asarray(e).tolist()))
+                 for f, e in pairs)
     wanted = sum(len(e) for _, e in pairs)
-    return sum(len(f & e) for f, e in pairs) / wanted if wanted else float("nan")
+    return common / wanted if wanted else float("nan")
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #185e4d14
+# %% ../../nbs/04_recommend/07_serving.ipynb #784d2f76
+#| code-fold: true
+import hashlib
+import io
+import os
+import zipfile
+from itertools import islice
+from pathlib import Path
+
+
+def _to_bytes(arrays, version):
+    "Version and arrays; ValueError for an object array or a name that is none."
+    if "\n" in version or "version" in arrays:
+        raise ValueError("the version is one line, "
+                         "and no array may be called 'version'")
+    for name in arrays:
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise ValueError(f"{name!r} is no name for an array")
+    body = io.BytesIO()                  # as np.savez, which takes `file` for its own
+    with zipfile.ZipFile(body, "w") as pack:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy")
+            with pack.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array),
+                                          allow_pickle=False)
+    return version.encode() + b"\n" + body.getvalue()
+
+# %% ../../nbs/04_recommend/07_serving.ipynb #78003dc0
+#| code-fold: true
+def _from_bytes(rest):
+    "Arrays by name, and the version."
+    version, _, body = rest.partition(b"\n")
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(body)) as pack:
+        for member in pack.namelist():
+            with pack.open(member) as f:
+                name = member.removesuffix(".npy")
+                found[name] = np.lib.format.read_array(f, allow_pickle=False)
+    return {**found, "version": version.decode()}
+
+# %% ../../nbs/04_recommend/07_serving.ipynb #1521f9e4
 def save_pack(
     path,                        # file to write or replace
     arrays: dict,                # name → array without Python objects
     version: str,                # one line, returned with every answer
 ) -> None:
-    "Write arrays, version and checksum to a file, all or nothing; ValueError for an object array, a version of several lines or a name that is none."
-    import hashlib
-    import io
-    import os
-    import zipfile
-    from pathlib import Path
-
-    if "\n" in version or "version" in arrays:
-        raise ValueError("the version is one line, and no array may be called 'version'")
-    for name in arrays:
-        if not isinstance(name, str) or not name or "\0" in name:
-            raise ValueError(f"{name!r} is no name for an array")
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w") as pack:                 # as np.savez does, whose own arguments `file` and `allow_pickle` are no names
-        for name, array in arrays.items():
-            with pack.open(zipfile.ZipInfo(f"{name}.npy"), "w",
-                           force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array),
-                                          allow_pickle=False)
-    rest = version.encode() + b"\n" + body.getvalue()
-    path, head = Path(path), f"pack1 {hashlib.sha256(rest).hexdigest()}\n".encode()
+    "Write a file, all or nothing; ValueError for an object, a name or version unfit."
+    rest = _to_bytes(arrays, version)
+    head = f"pack1 {hashlib.sha256(rest).hexdigest()}\n".encode()
+    path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as f:
@@ -162,105 +194,140 @@ def save_pack(
     finally:
         part.unlink(missing_ok=True)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #1bbaac5e
+
 def load_pack(
     path,                        # file that `save_pack` wrote
 ) -> dict:                       # name → array, and "version" → str
-    "Arrays and version of a file; ValueError that names the file if a single byte is not as written."
-    import hashlib
-    import io
-    import zipfile
-    from pathlib import Path
-
+    "What was saved; ValueError that names the file if a single byte is not as written."
     head, _, rest = Path(path).read_bytes().partition(b"\n")
     if head != f"pack1 {hashlib.sha256(rest).hexdigest()}".encode():
-        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; restore it or save the "
-                         f"model again")
-    version, _, body = rest.partition(b"\n")
-    found = {}
-    with zipfile.ZipFile(io.BytesIO(body)) as pack:
-        for member in pack.namelist():
-            with pack.open(member) as f:
-                name = member.removesuffix(".npy")
-                found[name] = np.lib.format.read_array(f, allow_pickle=False)
-    return {**found, "version": version.decode()}
+        raise ValueError(f"{path} is damaged or not a pack: its checksum does not fit; "
+                         "restore it or save the model again")
+    return _from_bytes(rest)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #2ff31ba5
+# %% ../../nbs/04_recommend/07_serving.ipynb #66740fbc
+#| code-fold: true
+def _fault(field, value):
+    "What is wrong with the value of a field, in words, or None."
+    kind, low, high = _FIELDS[field]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return f"{type(value).__name__} is not what belongs here"
+    if low is not None and not low <= value <= high:
+        return f"{value} is not between {low} and {high}"
+    if field == "user" and not 1 <= len(value) <= 64:
+        return f"a name has 1 to 64 characters, not {len(value)}"
+
+# %% ../../nbs/04_recommend/07_serving.ipynb #712d20fd
 _FIELDS = {"user": (str, None, None), "click_rate": ((int, float), 0, 1),
            "purchase_frequency": (int, 0, 10_000), "k": (int, 1, 50)}
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #d813a410
+
 def check_request(
-    request: dict,               # what came in: user, click_rate, purchase_frequency and, if wanted, k
+    request: dict,               # user, click_rate, purchase_frequency, perhaps k
 ) -> dict:                       # the same with k, by default 10
-    "The request if it can be answered; ValueError that names the first field that is missing, unknown or wrong."
+    "The request; ValueError names the first field that is missing, unknown or wrong."
     if not isinstance(request, dict):
-        raise ValueError(f"a request is an object with fields, not {type(request).__name__}")
+        raise ValueError("a request is an object with fields, "
+                         f"not {type(request).__name__}")
     full = {"k": 10, **request}
     for field in [*full, *_FIELDS]:
         if field not in _FIELDS:
             raise ValueError(f"{field}: unknown field; known are {', '.join(_FIELDS)}")
         if field not in full:
             raise ValueError(f"{field}: missing")
-        kind, low, high = _FIELDS[field]
-        value = full[field]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{field}: {type(value).__name__} is not what belongs here")
-        if low is not None and not low <= value <= high:
-            raise ValueError(f"{field}: {value} is not between {low} and {high}")
-    if not 1 <= len(full["user"]) <= 64:
-        raise ValueError(f"user: a name has 1 to 64 characters, not {len(full['user'])}")
+        if fault := _fault(field, full[field]):
+            raise ValueError(f"{field}: {fault}")
     return full
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #b86017d5
+# %% ../../nbs/04_recommend/07_serving.ipynb #bfaee63e
 def scale(
     x: np.ndarray,               # (..., n_features) raw values
-    low: np.ndarray,             # (n_features,) smallest value of each feature in training
+    low: np.ndarray,             # (n_features,) smallest value of each in training
     high: np.ndarray,            # (n_features,) largest value in training
 ) -> np.ndarray:                 # (..., n_features) in [0, 1]
-    "Min-max scaling with the range of the training data, clipped; a feature that was constant in training becomes 0 or 1."
+    "Min-max scaling, clipped; a feature that was constant in training becomes 0 or 1."
     x, low, high = (np.asarray(a, dtype=np.float64) for a in (x, low, high))
     span = np.where(high > low, high - low, 1.)
     return np.clip((x - low) / span, 0., 1.)
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #f450faa7
+# %% ../../nbs/04_recommend/07_serving.ipynb #ce12a058
 def serve(
-    pack: dict,                  # users, user_factors, item_factors, popular, seen_start, seen_items, low, high, weights, version
+    pack: dict,                  # of `load_pack`: tables, popular, seen, scale, weights
     in_stock: np.ndarray,        # (n_items,) bool
     request: dict,               # see `check_request`
-    search=None,                 # function of (query, k, allowed) → items; None for exact search
-) -> dict:                       # {"items": best first, "why": "personal" or "popular", "intent": in [0, 1], "version": str}
-    "Answer a request: unseen items in stock, k of them unless the shop has fewer; ValueError for a malformed request."
-    from itertools import islice
-
+    search=None,                 # (query, k, allowed) → items; None for exact search
+) -> dict:                       # items (best first), why, intent and version
+    "k unseen items, unless the shop has fewer; ValueError for a malformed request."
     r = check_request(request)
-    x = scale(np.array([r["click_rate"], r["purchase_frequency"]], dtype=float), pack["low"], pack["high"])
+    visit = np.array([r["click_rate"], r["purchase_frequency"]])
+    x = scale(visit, pack["low"], pack["high"])
     intent = float(1 / (1 + np.exp(-(x @ pack["weights"][:-1] + pack["weights"][-1]))))
     row = np.searchsorted(pack["users"], r["user"])
     known = row < len(pack["users"]) and pack["users"][row] == r["user"]
-    allowed, items = in_stock.copy(), []
+    allowed = in_stock.copy()
+    items = []
     if known:
-        allowed[pack["seen_items"][pack["seen_start"][row]:pack["seen_start"][row + 1]]] = False
+        had = slice(*pack["seen_start"][row:row + 2])
+        allowed[pack["seen_items"][had]] = False
     if known and intent >= .5:
         q = pack["user_factors"][row]
-        items = (search(q, r["k"], allowed) if search else best(pack["item_factors"] @ q, r["k"], allowed)).tolist()
+        search = search or (lambda q, k, may: best(pack["item_factors"] @ q, k, may))
+        items = search(q, r["k"], allowed).tolist()
     why = "personal" if items else "popular"
     others = (int(j) for j in pack["popular"] if allowed[j] and j not in items)
-    return {"items": items + list(islice(others, r["k"] - len(items))), "why": why, "intent": intent,
-            "version": pack["version"]}
+    items = items + list(islice(others, r["k"] - len(items)))
+    return {"items": items, "why": why, "intent": intent, "version": pack["version"]}
 
-# %% ../../nbs/04_recommend/07_serving.ipynb #317d8431
+# %% ../../nbs/04_recommend/07_serving.ipynb #5260b6f8
 def drift_z(
     clicks: float,               # clicks today
     views: float,                # impressions today
     clicks_before: float,        # clicks in the period before
     views_before: float,         # impressions in that period
-) -> float:                      # difference of the rates in standard errors, negative if today is worse
-    "Two-proportion z statistic with pooled variance; ValueError if nobody or everybody clicked, without views, or for clicks that no view had."
-    if not (0 <= clicks <= views and 0 <= clicks_before <= views_before and views > 0 and views_before > 0):
-        raise ValueError(f"{clicks} clicks of {views} and {clicks_before} of {views_before} are no click rates")
-    pooled = (clicks + clicks_before) / (views + views_before)
+) -> float:                      # difference in standard errors, < 0 if today is worse
+    "Two-proportion z, pooled; ValueError if nobody or everybody clicked, or no views."
+    n = views
+    m = views_before
+    if not (0 <= clicks <= n and 0 <= clicks_before <= m and n > 0 and m > 0):
+        raise ValueError(f"{clicks} clicks of {n} and {clicks_before} of {m} "
+                         "are no click rates")
+    pooled = (clicks + clicks_before) / (n + m)
     if not 0 < pooled < 1:
-        raise ValueError(f"a pooled click rate of {pooled} has no spread to measure a difference with")
-    spread = np.sqrt(pooled * (1 - pooled) * (1 / views + 1 / views_before))
-    return float((clicks / views - clicks_before / views_before) / spread)
+        raise ValueError(f"a pooled click rate of {pooled} has no spread "
+                         "to measure a difference with")
+    spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    return float((clicks / n - clicks_before / m) / spread)
+
+# %% ../../nbs/04_recommend/07_serving.ipynb #92337b45
+#| code-fold: true
+def best_for_many(
+    users: np.ndarray,           # (n_users, d) factors
+    items: np.ndarray,           # (n_items, d) factors
+    k: int,                      # places to fill
+    allowed: np.ndarray | None = None,   # (n_users, n_items) bool, may be shown
+) -> np.ndarray:                 # (n_users, k) int64, ties to the smaller, −1 for none
+    "`best` for each user, from one table of all scores; errors of `best`."
+    if k < 1:
+        raise ValueError(f"a list has at least one place, not {k}")
+    users, items = (x.astype(np.result_type(x, np.float32)) for x in (users, items))
+    s = users @ items.T
+    if allowed is not None:
+        s[~allowed] = -np.inf
+    maxima = s
+    if k < (n := len(items)):                    # then there are at least k groups
+        width = int((k * n) ** .5)
+        whole = n // width * width
+        maxima = s[:, :whole].reshape(len(s), -1, width).max(1)
+        tail = maxima[:, :n - whole]
+        np.maximum(tail, s[:, whole:], out=tail)
+    if np.isnan(maxima).any():
+        refuse_missing(s, "scores")
+    bound = np.partition(maxima, -k, axis=1)[:, -k, None] if k < n else -np.inf
+    user, item = np.divmod(np.flatnonzero(s >= bound), n)
+    order = np.lexsort((-s[user, item], user))
+    user, item = user[order], item[order]
+    place = np.arange(len(user)) - np.searchsorted(user, np.arange(len(s)))[user]
+    kept = (place < k) & (s[user, item] > -np.inf)
+    top = np.full((len(s), k), -1)
+    top[user[kept], place[kept]] = item[kept]
+    return top
