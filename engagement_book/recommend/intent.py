@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FEATURES', 'bought_within', 'features_before', 'auc']
 
-# %% ../../nbs/04_recommend/08_intent.ipynb #3f6c1c8b
+# %% ../../nbs/04_recommend/08_intent.ipynb #aef6a58b
+#| code-fold: true
 import numpy as np
 
 from .evaluation import refuse_missing
@@ -14,17 +15,18 @@ from .evaluation import refuse_missing
 def _customers(customer, n_customers):
     "ValueError for a customer number outside 0 to n_customers − 1."
     if len(customer) and not 0 <= customer.min() <= customer.max() < n_customers:
-        raise ValueError(f"customers are numbered from 0 to {n_customers - 1}, here are {customer.min()} to {customer.max()}")
+        raise ValueError(f"customers are numbered from 0 to {n_customers - 1}, "
+                         f"here are {customer.min()} to {customer.max()}")
 
-
+# %% ../../nbs/04_recommend/08_intent.ipynb #3f6c1c8b
 def bought_within(
     customer: np.ndarray,        # (n,) int, customer number of each order, from 0
     day: np.ndarray,             # (n,) int, day of each order
     cutoff: int,                 # last day that is known
     horizon: int,                # length of the window after it, days
-    n_customers: int,            # how many customers there are, with or without orders
+    n_customers: int,            # how many there are, with or without orders
 ) -> np.ndarray:                 # (n_customers,) bool
-    "Did the customer order on one of the days cutoff + 1 … cutoff + horizon? ValueError for a window without days, a missing day or a customer outside."
+    "Ordered in the window? ValueError without a day in it, NaN or no such customer."
     if horizon < 1:
         raise ValueError(f"a window has at least one day, not {horizon}")
     day = refuse_missing(day, "days")
@@ -34,9 +36,9 @@ def bought_within(
     return bought
 
 # %% ../../nbs/04_recommend/08_intent.ipynb #d41de9ce
-FEATURES = ("orders", "dollars", "days since last", "days since first", "dollars per order",
-            "orders in 30 days",
-            "orders in 90 days", "days between orders")
+FEATURES = ("orders", "dollars", "days since last", "days since first",
+            "dollars per order", "orders in 30 days", "orders in 90 days",
+            "days between orders")
 
 
 def features_before(
@@ -45,34 +47,43 @@ def features_before(
     dollars: np.ndarray,         # (n,) float, value of each order, dollars
     cutoff: int,                 # last day that is known
     n_customers: int,            # how many customers there are
-) -> np.ndarray:                 # (n_customers, 8) float, columns as in FEATURES; NaN days for a customer without orders
-    "What was known about each customer at the end of the cut-off day. ValueError for a missing day or amount, or a customer outside."
-    day, dollars = refuse_missing(day, "days"), refuse_missing(dollars, "amounts")
+) -> np.ndarray:                 # (n_customers, 8): FEATURES; days NaN without orders
+    "What was known on the cut-off day; ValueError for NaN or a customer outside."
+    day = refuse_missing(day, "days")
+    dollars = refuse_missing(dollars, "amounts")
     _customers(customer, n_customers)
     known = day <= cutoff
-    c, d, x = customer[known], day[known].astype(float), dollars[known]
-    orders, money = (np.bincount(c, w, minlength=n_customers).astype(float) for w in (None, x))
-    last, first = np.full(n_customers, -np.inf), np.full(n_customers, np.inf)
+    c = customer[known]
+    d = day[known].astype(float)
+    orders = np.bincount(c, minlength=n_customers).astype(float)
+    money = np.bincount(c, dollars[known], minlength=n_customers).astype(float)
+    last = np.full(n_customers, -np.inf)
+    first = np.full(n_customers, np.inf)
     np.maximum.at(last, c, d)
     np.minimum.at(first, c, d)
     last, first = (np.where(np.isfinite(v), v, np.nan) for v in (last, first))
-    recent = [np.bincount(c[d > cutoff - w], minlength=n_customers).astype(float) for w in (30, 90)]
-    return np.stack([orders, money, cutoff - last, cutoff - first, money / np.maximum(orders, 1), *recent,
+    recent = [np.bincount(c[d > cutoff - w], minlength=n_customers).astype(float)
+              for w in (30, 90)]
+    return np.stack([orders, money, cutoff - last, cutoff - first,
+                     money / np.maximum(orders, 1), *recent,
                      (last - first) / np.maximum(orders - 1, 1)], axis=1)
 
 # %% ../../nbs/04_recommend/08_intent.ipynb #225b55e1
 def auc(
-    bought: np.ndarray,          # (n,) bool
+    bought: np.ndarray,          # (n,) bool, or 0 and 1
     score: np.ndarray,           # (n,) float, higher for likelier buyers
 ) -> float:                      # in [0, 1], .5 for a coin
-    "Chance that a buyer outscores a non-buyer, ties half (Mann–Whitney); ValueError without both kinds, for a missing score, or for labels that are not yes or no."
+    "Chance that a buyer outscores another; ValueError without both, for NaN or a 2."
     from scipy.stats import rankdata
 
-    score, bought = refuse_missing(score, "scores"), np.asarray(bought)
+    score = refuse_missing(score, "scores")
+    bought = np.asarray(bought)
     if not ((bought == 0) | (bought == 1)).all():
         raise ValueError("a label is True or False")
-    bought = bought.astype(bool)                             # ~ of whole numbers is not "not"
-    n1, n0 = int(bought.sum()), int((~bought).sum())
+    bought = bought.astype(bool)               # ~ of whole numbers is not "not"
+    n1 = int(bought.sum())
+    n0 = int((~bought).sum())
     if not n1 or not n0:
         raise ValueError(f"AUC compares buyers with others; here are {n1} and {n0}")
-    return float((rankdata(score)[bought].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+    ranks = rankdata(score)[bought].sum()
+    return float((ranks - n1 * (n1 + 1) / 2) / (n1 * n0))
