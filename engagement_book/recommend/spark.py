@@ -5,59 +5,77 @@
 # %% auto #0
 __all__ = ['weighted_rows', 'wals', 'rating_error']
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #772e70f9
+# %% ../../nbs/04_recommend/09_spark.ipynb #89311d99
+#| code-fold: true
 import numpy as np
 
 from .evaluation import refuse_missing, rmse
 
 
-def weighted_rows(
-    row: np.ndarray,             # (n,) int, row of each rating: the side to solve for
-    column: np.ndarray,          # (n,) int, the other side
-    rating: np.ndarray,          # (n,) float
-    fixed: np.ndarray,           # (n_columns, rank) float, factors of the other side
-    n_rows: int,                 # how many rows there are
-    penalty: float,              # λ > 0, multiplied by the number of ratings of the row
-) -> np.ndarray:                 # (n_rows, rank) float; NaN for a row without ratings
-    "Half a step of ALS with weighted λ (Zhou et al. 2008, the convention of Spark); ValueError for λ ≤ 0, a missing rating or a number outside."
+def _refuse_rows(row, column, rating, fixed, n_rows, penalty):
+    "ValueError for λ ≤ 0, a missing rating or a number outside."
     if not penalty > 0:
         raise ValueError(f"λ must be positive, got {penalty}")
     refuse_missing(rating, "ratings")
     for numbers, n in ((row, n_rows), (column, len(fixed))):
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < n:
             raise ValueError(f"a number is outside 0 to {n - 1}")
-    rank = fixed.shape[1]
+
+# %% ../../nbs/04_recommend/09_spark.ipynb #d69d7974
+def weighted_rows(
+    row: np.ndarray,             # (n,) int, row of each rating: the side to solve for
+    column: np.ndarray,          # (n,) int, the other side
+    rating: np.ndarray,          # (n,) float
+    fixed: np.ndarray,           # (n_columns, rank) float, factors of the other side
+    n_rows: int,                 # how many rows there are
+    penalty: float,              # λ > 0, multiplied by the ratings of the row
+) -> np.ndarray:                 # (n_rows, rank) float; NaN for a row without ratings
+    """Half a step of ALS with weighted λ (Zhou et al. 2008, the convention of Spark);
+    ValueError for λ ≤ 0, a missing rating or a number outside."""
+    _refuse_rows(row, column, rating, fixed, n_rows, penalty)
     order = np.argsort(row, kind="stable")
-    column, rating = column[order], rating[order]
     start = np.searchsorted(row[order], np.arange(n_rows + 1))
+    rank = fixed.shape[1]
     out = np.full((n_rows, rank), np.nan)
     for r in np.flatnonzero(np.diff(start)):
-        y, n = fixed[column[start[r]:start[r + 1]]], start[r + 1] - start[r]
-        out[r] = np.linalg.solve(y.T @ y + penalty * n * np.eye(rank), y.T @ rating[start[r]:start[r + 1]])
+        mine = order[start[r]:start[r + 1]]
+        y = fixed[column[mine]]
+        A = y.T @ y + penalty * len(mine) * np.eye(rank)
+        out[r] = np.linalg.solve(A, y.T @ rating[mine])
     return out
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #003005fa
+# %% ../../nbs/04_recommend/09_spark.ipynb #f84845c3
+#| code-fold: true
+def _refuse_log(user, item, shape):
+    "ValueError for no rating, a pair twice, or a number outside."
+    if len(user) == 0:
+        raise ValueError("there are no ratings to learn from")
+    if len(np.unique(user.astype(np.int64) * shape[1] + item)) != len(user):
+        raise ValueError("a user rated an item twice: keep one of the ratings")
+    least = min(user.min(), item.min())
+    if least < 0 or user.max() >= shape[0] or item.max() >= shape[1]:
+        raise ValueError(f"a number is outside {shape}")
+
+# %% ../../nbs/04_recommend/09_spark.ipynb #301aa6b9
 def wals(
-    log,                         # (user, item, rating) arrays; or a CSV or Parquet path, or a Spark DataFrame, with these columns
+    log,                         # (user, item, rating) arrays, or a file or Spark table
     shape: tuple[int, int],      # (n_users, n_items); numbers run from 0
     rank: int = 10,              # length of the factors; 10 by default
-    steps: int = 15,             # one step solves for the items, then for the users; 15 by default
+    steps: int = 15,             # one step: the items, then the users; 15 by default
     penalty: float = .1,         # λ, weighted by the number of ratings; .1 by default
     seed: int = 0,               # of the start values; 0 by default
-    session=None,                # Spark session for a file, with a checkpoint folder; by default the running or a local one
-) -> tuple[np.ndarray, np.ndarray]:      # (n_users, rank), (n_items, rank) float64; NaN for a row without ratings
-    "ALS with weighted λ, on NumPy for arrays and on Spark MLlib for files; ValueError for a repeated or missing rating, none at all, a number outside `shape`, or rank or steps below 1."
+    session=None,                # for a file; by default the running or a local one
+) -> tuple[np.ndarray, np.ndarray]:      # (n_users, rank), (n_items, rank) float64
+    """ALS with weighted λ, on NumPy for arrays and on Spark MLlib for CSV, Parquet and
+    tables with columns user, item, rating; NaN for a row without ratings. ValueError
+    for a repeated or missing rating, none at all, a number outside `shape`, or rank or
+    steps below 1."""
     if rank < 1 or steps < 1:
         raise ValueError(f"there must be factors and steps, got {rank} and {steps}")
     if not isinstance(log, tuple):
         return _by_spark(log, shape, rank, steps, penalty, seed, session)
     user, item, rating = (np.asarray(column) for column in log)
-    if len(user) == 0:
-        raise ValueError("there are no ratings to learn from")
-    if len(np.unique(user.astype(np.int64) * shape[1] + item)) != len(user):
-        raise ValueError("a user rated an item twice: keep one of the ratings")
-    if min(user.min(), item.min()) < 0 or user.max() >= shape[0] or item.max() >= shape[1]:
-        raise ValueError(f"a number is outside {shape}")
+    _refuse_log(user, item, shape)
     start = np.random.default_rng(seed).standard_normal((shape[0], rank))
     users = start / np.linalg.norm(start, axis=1, keepdims=True)
     for _ in range(steps):
@@ -65,7 +83,8 @@ def wals(
         users = weighted_rows(user, item, rating, items, shape[0], penalty)
     return users, items
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #e9833d94
+# %% ../../nbs/04_recommend/09_spark.ipynb #4baf81fc
+#| code-fold: true
 def _why_no_spark() -> str:
     "What is missing for Spark, and what to do; empty if nothing is."
     import importlib.util
@@ -75,12 +94,15 @@ def _why_no_spark() -> str:
     if not importlib.util.find_spec("pyspark"):
         return "pyspark is not installed: `pip install -e .[spark]`"
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        return "there is no Java: install a JDK (17 or 21), for instance `apt-get install openjdk-17-jre-headless`, or set JAVA_HOME"
+        return ("there is no Java: install a JDK (17 or 21), for instance `apt-get "
+                "install openjdk-17-jre-headless`, or set JAVA_HOME")
     return ""
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #b4a39f9e
+# %% ../../nbs/04_recommend/09_spark.ipynb #42c7898c
+#| code-fold: true
 def _local_session():
-    "The running Spark session, or one on this computer with two threads and no web page; with a folder for checkpoints."
+    """The running Spark session, or one on this computer with two threads and no web
+    page; with a folder for checkpoints."""
     import atexit
     import os
     import shutil
@@ -92,14 +114,16 @@ def _local_session():
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4",
                 "spark.driver.host": "127.0.0.1",
-                "spark.driver.bindAddress": "127.0.0.1", "spark.ui.showConsoleProgress": "false"}
+                "spark.driver.bindAddress": "127.0.0.1",
+                "spark.ui.showConsoleProgress": "false"}
     builder = SparkSession.builder.master("local[2]").appName("engagement_book")
     for name, value in settings.items():
         builder = builder.config(name, value)
     folder = tempfile.mkdtemp(prefix="engagement-book-spark-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    log, screen = os.open(os.path.join(folder, "java.log"), os.O_WRONLY | os.O_CREAT), os.dup(2)
-    os.dup2(log, 2)                                                    # Java writes its messages to a file, not into the notebook
+    log = os.open(os.path.join(folder, "java.log"), os.O_WRONLY | os.O_CREAT)
+    screen = os.dup(2)
+    os.dup2(log, 2)              # Java writes its messages to a file, not into the page
     try:
         session = builder.getOrCreate()
     finally:
@@ -110,38 +134,47 @@ def _local_session():
         session.sparkContext.setCheckpointDir(folder)
     return session
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #3dd9ec83
+# %% ../../nbs/04_recommend/09_spark.ipynb #ccdf6ca8
+#| code-fold: true
+def _table_of(log, session):
+    "A file as a Spark table, refused if a value is missing or a pair stands twice."
+    table = log
+    if not hasattr(log, "select"):
+        session = session or _local_session()
+        read = session.read.schema("user INT, item INT, rating DOUBLE")
+        if str(log).endswith("parquet"):
+            table = read.parquet(str(log))
+        else:
+            table = read.option("header", True).csv(str(log))
+    table = table.select("user", "item", "rating")
+    gap = "user IS NULL OR item IS NULL OR rating IS NULL OR isnan(rating)"
+    if table.where(gap).limit(1).count():
+        raise ValueError("a user, an item or a rating is missing")
+    if table.groupBy("user", "item").count().where("count > 1").limit(1).count():
+        raise ValueError("a user rated an item twice: keep one of the ratings")
+    return table
+
+# %% ../../nbs/04_recommend/09_spark.ipynb #ddfcb0d4
 def _by_spark(log, shape, rank, steps, penalty, seed, session):
     "The Spark half of `wals`."
     if why := _why_no_spark():
         raise ImportError(f"training from files needs Spark: {why}")
     from pyspark.ml.recommendation import ALS
 
-    table = log
-    if not hasattr(log, "select"):
-        session = session or _local_session()
-        read = session.read.schema("user INT, item INT, rating DOUBLE")
-        table = read.parquet(str(log)) if str(log).endswith("parquet") else read.option("header",
-            True).csv(str(log))
-    table = table.select("user", "item", "rating")
-    if table.where("user IS NULL OR item IS NULL OR rating IS NULL OR isnan(rating)").limit(1).count():
-        raise ValueError("a user, an item or a rating is missing")
-    if table.groupBy("user", "item").count().where("count > 1").limit(1).count():
-        raise ValueError("a user rated an item twice: keep one of the ratings")
-    als = ALS(rank=rank, maxIter=steps, regParam=penalty, seed=seed, checkpointInterval=5, userCol="user",
-              itemCol="item", ratingCol="rating")
-    model = als.fit(table)
+    als = ALS(rank=rank, maxIter=steps, regParam=penalty, seed=seed,
+              checkpointInterval=5, userCol="user", itemCol="item", ratingCol="rating")
+    model = als.fit(_table_of(log, session))
     found = []
     for frame, n in ((model.userFactors, shape[0]), (model.itemFactors, shape[1])):
         factors = np.full((n, rank), np.nan)
-        for r in frame.toLocalIterator():                              # one block at a time, not all at once
+        for r in frame.toLocalIterator():         # one block at a time, not all at once
             if not 0 <= r["id"] < n:
                 raise ValueError(f"a number is outside {shape}")
             factors[r["id"]] = r["features"]
         found.append(factors)
     return tuple(found)
 
-# %% ../../nbs/04_recommend/09_spark.ipynb #553e039a
+# %% ../../nbs/04_recommend/09_spark.ipynb #125cbb44
 def rating_error(
     user: np.ndarray,            # (n,) int, users of held-out ratings
     item: np.ndarray,            # (n,) int
@@ -149,9 +182,11 @@ def rating_error(
     users: np.ndarray,           # (n_users, rank) factors
     items: np.ndarray,           # (n_items, rank) factors
 ) -> float:                      # in units of the rating
-    "Root mean squared error; ValueError if a user or item has no factors, because dropping it would flatter."
+    """Root mean squared error; ValueError if a user or item has no factors, because
+    dropping it would flatter."""
     predicted = (users[user] * items[item]).sum(1)
     if lost := int(np.isnan(predicted).sum()):
-        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without factors: predict a mean for "
-                         f"them, or say that they are left out")
+        raise ValueError(f"{lost} of {len(user)} ratings have a user or item without "
+                         "factors: predict a mean for them, or say that they are left "
+                         "out")
     return rmse(predicted, rating)
