@@ -422,7 +422,9 @@ conv2d_backward = Check("conv2d_backward", {
     "gradient in bytes": Wrong(back_wrong(in_bytes_back),
         "np.zeros_like(x) of a photograph", on=PHOTOGRAPH),
 }, refuses={"an error of two numbers": (
-        (*HAND[:2], np.ones((1, 1, 1, 2))), ValueError)})
+        (*HAND[:2], np.ones((1, 1, 1, 2))), ValueError),
+            "the error of one image for two": (
+        (np.ones((2, 1, 3, 3)), np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2))), ValueError)})
 
 # %% ../../../nbs/01_networks/checks/03_convolution.ipynb #6140e556
 def pool_grad_case(n, channels, h, w, k, ties, seed):

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['ana', 'no_table', 'bad_lists', 'precision', 'recall', 'hit_rate', 'denominators', 'of_either', 'either',
            'average_precision', 'ndcg', 'one_day', 'no_day', 'words_or_none', 'with_gaps', 'refuse_missing',
-           'six_scores', 'two_scores', 'none_seen', 'top_k', 'long_lists', 'top_k_long', 'hits', 'coverage', 'METRICS',
-           'tied_shop', 'half_listed', 'two_free', 'evaluate', 'constant', 'rank_of', 'rank_of_nan', 'top_k_nan',
-           'evaluate_nan', 'two_orders', 'shuffled', 'a_thousand', 'drawn', 'sample_candidates', 'two_rows', 'a_gap',
-           'six', 'stratified_split', 'nat', 'random_split', 'moments', 'leave_one_out', 'shares', 'per_user_or_not',
-           'temporal_split', 'tied_draws', 'random_split_ties', 'stratified_split_ties', 'stars', 'either_kind',
-           'few_bits', 'rmse', 'ben_and_cai', 'rmse_per_user', 'varied', 'paired_bootstrap', 'table_of', 'tables',
-           'popularity', 'an_item', 'a_time', 'visits', 'recent_popularity', 'hints_of_rr', 'first_hit_second',
-           'reciprocal_rank', 'some_gains', 'ranked', 'hints_of_graded', 'graded_ndcg', 'measure', 'lists', 'per_user',
-           'shown', 'where_asked', 'capped', 'ap_sklearn', 'ap_loops', 'ap_wrong', 'ap_typed_in', 'places',
-           'ndcg_wrong', 'up_to', 'dcg', 'ideal_of_k', 'reciprocal_discount', 'missing_loops', 'said', 'scored',
-           'sorted_list', 'worst_first', 'in_no_order_at_all', 'and_arguments', 'in_no_order', 'writes',
+           'six_scores', 'two_scores', 'none_seen', 'top_k', 'long_lists', 'unsigned', 'top_k_long', 'hits', 'coverage',
+           'METRICS', 'tied_shop', 'half_listed', 'two_free', 'evaluate', 'constant', 'rank_of', 'rank_of_nan',
+           'top_k_nan', 'evaluate_nan', 'two_orders', 'shuffled', 'a_thousand', 'drawn', 'sample_candidates',
+           'two_rows', 'a_gap', 'six', 'stratified_split', 'nat', 'random_split', 'moments', 'leave_one_out', 'shares',
+           'per_user_or_not', 'temporal_split', 'tied_draws', 'random_split_ties', 'stratified_split_ties', 'stars',
+           'either_kind', 'few_bits', 'rmse', 'ben_and_cai', 'rmse_per_user', 'varied', 'paired_bootstrap', 'table_of',
+           'tables', 'popularity', 'an_item', 'a_time', 'visits', 'recent_popularity', 'hints_of_rr',
+           'first_hit_second', 'reciprocal_rank', 'some_gains', 'ranked', 'hints_of_graded', 'graded_ndcg', 'measure',
+           'lists', 'per_user', 'shown', 'where_asked', 'capped', 'ap_sklearn', 'ap_loops', 'ap_wrong', 'ap_typed_in',
+           'places', 'ndcg_wrong', 'up_to', 'dcg', 'ideal_of_k', 'reciprocal_discount', 'missing_loops', 'said',
+           'scored', 'sorted_list', 'worst_first', 'in_no_order_at_all', 'and_arguments', 'in_no_order', 'writes',
            'list_and_arguments', 'shown_lists', 'hits_loops', 'hits_of_the_first', 'one_user', 'evaluate_loops',
            'shops', 'over_orders', 'by_list', 'for_the_user', 'zero_for_nothing', 'evaluate_of', 'targets',
            'rank_scipy', 'rank_loops', 'all_are_candidates', 'never', 'diverged', 'counted', 'nan_last', 'sample_loops',
@@ -308,13 +308,14 @@ def list_and_arguments(top_k, scores, k, seen):
 
 
 long_lists = scored(40, 30, (float, np.int64, np.uint8))
+unsigned = np.array([[0, 1, 2]], np.uint8), 3, np.zeros((1, 3), bool)
 top_k_long = Check("top_k, long lists", {"Python's sorted": and_arguments(sorted_list)},
     long_lists, examples=60, use=list_and_arguments, wrong={
     "an unstable sort": (and_arguments(in_no_order),
         "np.argsort without kind='stable': seen beyond 16 places"),
-    "unsigned scores negated": (
+    "unsigned scores negated": Wrong(
         and_arguments(lambda s, k, z: sorted_list(0. - (0 - s), k, z)),
-        "−s of uint8 wraps round: 0 stays 0, 1 becomes 255"),
+        "−s of uint8 wraps round: 0 stays 0, 1 becomes 255", on=unsigned),
     "writes into the scores": (and_arguments(writes),
         "the caller's scores are changed"),
 })
