@@ -422,7 +422,7 @@ def serving():
     from implicit.cpu.topk import topk as implicit_topk
 
     from engagement_book.recommend.evaluation import top_k
-    from engagement_book.recommend.serving import IVF, best, index_recall, kmeans
+    from engagement_book.recommend.serving import IVF, best, best_for_many, index_recall, kmeans
 
     faiss.omp_set_num_threads(1)
     g = np.random.default_rng(0)
@@ -465,8 +465,10 @@ def serving():
     print(f"memory for 1,000,000 × 64: table {items.nbytes / 1e6:.0f} MB, our IVF {ours.nbytes / 1e6:.0f} MB, faiss "
           f"IVF {faiss.serialize_index(peer).nbytes / 1e6:.0f} MB serialised")
     small, users = items[:1682], people.repeat(10, axis=0)[:943]
-    row("10 best of 1,682 items for 943 users", lambda: top_k(users @ small.T, 10),
-        **{"implicit topk": lambda: implicit_topk(small, users, 10, num_threads=1)})
+    assert (best_for_many(users, small, 10) == top_k(users @ small.T, 10)).all()
+    row("10 best of 1,682 items for 943 users", lambda: best_for_many(users, small, 10), **{
+        "implicit topk": lambda: implicit_topk(small, users, 10, num_threads=1),
+        "evaluation.top_k": lambda: top_k(users @ small.T, 10)})
 
 
 def weighted_als():

@@ -2,8 +2,8 @@
 `make mutate MODULE=networks.mlp`.
 
 Ours, because mutmut needs tests that pytest runs over a package on disk and cosmic-ray starts a new interpreter per
-mutant (three seconds of imports each), while a chapter's code and its checks are cells of one notebook: so one warm
-process runs the cells and is forked once per mutant.
+mutant (three seconds of imports each), while a chapter's code and its checks are cells of two notebooks, the lesson and
+its checks: so one warm process runs the cells of both and is forked once per mutant.
 
 A statement that loads data, records, races, draws or settles a claim is left out, and so is what depends on it; of
 the rest, the checks and what they need run once as they stand, and then for each mutant from the mutated statement
@@ -40,19 +40,21 @@ from test_defaults import undocumented
 
 from engagement_book.workbench import cards
 from engagement_book.workbench.engine.graph import chapters
+from engagement_book.workbench.engine.kernel import PRELOAD
 from engagement_book.workbench.house import ROOT, is_checks
 
 TABLE = ROOT / "data" / "mutants.csv"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
 COLUMNS = ["module", "mutants", "killed", "by_time", "equivalent", "rate", "floor"]
-FLOOR = .9                     # the least that the table may ask of a module
+FLOOR = .95                    # the least that the table may ask of a module
 LIMIT = 20.                   # seconds that a mutant gets on top of three times what the same checks take without it
 MEMORY = 4 << 30              # bytes that it gets on top of what the warm process holds
 LEFT_OUT = {"load", "record", "beats", "race", "latency", "show", "claim", "diagram"}
-CHECKS = {"prove", "raises", "expect_error"}
+CHECKS = {"prove", "raises", "expect_error", "say"}
+BELOW = "checks."             # before the names of the checks floor, which has a namespace of its own
 
 
-# --- the notebook: statements, what they bind and use, which of them are checks ---
+# --- the notebooks: statements, what they bind and use, which of them are checks ---
 
 @dataclasses.dataclass
 class Statement:
@@ -64,13 +66,22 @@ class Statement:
     binds: set[str]           # names it defines or changes in place
     may_change: set[str]      # other names that it hands to a call whose answer it drops
     uses: set[str]            # names of the notebook it reads, also later, inside its functions
+    floor: str = ""           # BELOW for one of the checks floor
     why_not: str = ""         # why it is left out
 
     @property
     def checks(self) -> bool:
-        return any(isinstance(n, ast.Assert)
-                   or (isinstance(n, ast.Call) and (_called(n) in CHECKS or _called(n).startswith("check")))
-                   for n in ast.walk(self.node))
+        return any(isinstance(n, ast.Assert) or isinstance(n, ast.Call) and _checks(n) for n in ast.walk(self.node))
+
+    @property
+    def place(self) -> str:
+        return f"{'checks, ' if self.floor else ''}cell {self.cell}"
+
+
+def _checks(call: ast.Call) -> bool:
+    "Does this call hold something against something, as `check.softmax(softmax)` or `softmax.prove(lesson.softmax)`?"
+    name = _called(call)
+    return name in CHECKS or name.startswith("check") or _root(call.func) == {"check"} and name != "hint"
 
 
 def _called(call: ast.Call) -> str:
@@ -126,7 +137,36 @@ def _names(node: ast.stmt) -> tuple[set[str], set[str], set[str]]:
 
 
 def read(notebook: Path) -> tuple[str, list[Statement]]:      # (module, e.g. "networks.mlp"; its statements in order)
-    "The statements of a notebook; those that no check can need, or that need what is left out, say why."
+    """The statements of a lesson and of its checks floor; those that no check can need, or that need what is left out,
+    say why."""
+    module, found = _statements(notebook)
+    below = notebook.parent / "checks" / notebook.name
+    if below.exists():
+        found += _moved_below(_statements(below)[1], module)
+    _leave_out(found)
+    return module, found
+
+
+def _moved_below(statements: list[Statement], module: str) -> list[Statement]:
+    """Those of a checks floor that are not imported with its module, in names of their own but for what they take from
+    the lesson."""
+    lesson, kept = f"engagement_book.{module}", [s for s in statements if not s.exported]
+    names = {a.asname or a.name for s in kept if isinstance(s.node, ast.ImportFrom) for a in s.node.names
+             if f"{s.node.module}.{a.name}" == lesson}
+    for s in kept:
+        s.floor, s.binds, s.may_change, s.uses = BELOW, *(below(n) for n in (s.binds, s.may_change, s.uses))
+        s.uses |= {n.attr for n in ast.walk(s.node) if isinstance(n, ast.Attribute)
+                   and isinstance(n.value, ast.Name) and n.value.id in names}
+        if isinstance(s.node, ast.ImportFrom) and s.node.module == lesson:
+            s.uses |= {a.name for a in s.node.names}
+    return kept
+
+
+def below(names: set[str], floor: str = BELOW) -> set[str]:
+    return {n if n == "*" else floor + n for n in names}
+
+
+def _statements(notebook: Path) -> tuple[str, list[Statement]]:
     module, found = "", []
     for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
         source = "".join(cell["source"])
@@ -139,7 +179,6 @@ def read(notebook: Path) -> tuple[str, list[Statement]]:      # (module, e.g. "n
         for node in ast.parse("\n".join(lines)).body:
             first = min(n.lineno for n in [node, *getattr(node, "decorator_list", [])])
             found.append(Statement(number, "\n".join(lines[first - 1:node.end_lineno]), node, exported, *_names(node)))
-    _leave_out(found)
     return module, found
 
 
@@ -152,13 +191,13 @@ def _leave_out(statements: list[Statement]) -> None:
         if verbs := sorted(called & LEFT_OUT):
             s.why_not = f"calls {', '.join(verbs)}"
         elif names := sorted(s.uses & tainted.keys()):
-            s.why_not = f"needs {names[0]} of cell {tainted[names[0]]}"
+            s.why_not = f"needs {names[0].removeprefix(BELOW)} of {tainted[names[0]]}"
         if not s.why_not:
             tainted = {k: v for k, v in tainted.items() if k not in s.binds}
         elif isinstance(s.node, (ast.FunctionDef, ast.ClassDef)):
-            tainted[s.node.name] = s.cell
+            tainted[s.floor + s.node.name] = s.place
         else:
-            tainted |= dict.fromkeys(s.binds - fixed - _harmless(s.node, tainted.keys() | LEFT_OUT), s.cell)
+            tainted |= dict.fromkeys(s.binds - fixed - _harmless(s, tainted.keys()), s.place)
     kept = _needed(statements, [i for i, s in enumerate(statements) if not s.why_not],
                    {i for i, s in enumerate(statements) if s.checks})
     for s in (s for i, s in enumerate(statements) if not s.why_not and i not in kept):
@@ -179,13 +218,14 @@ def _needed(statements: list[Statement], among: list[int], wanted: set[int]) -> 
     return found[::-1]
 
 
-def _harmless(node: ast.stmt, tainted: set[str]) -> set[str]:
+def _harmless(s: Statement, tainted: set[str]) -> set[str]:
     """What a statement that is left out only gives a new start, as `rng = np.random.default_rng(0)` in a loop: its
     older value will do."""
+    node, tainted = s.node, {n.removeprefix(s.floor) for n in tainted if n.startswith(s.floor)} | LEFT_OUT
     whole = [n for n in _at_once(node) if isinstance(n, ast.Assign) and n is not node]
     changed = _loaded(node) & {name for n in _at_once(node) if isinstance(n, ast.For) for name in _loaded(n.target)}
-    return {t.id for n in whole if not _loaded(n.value) & (tainted | changed)
-            for t in n.targets if isinstance(t, ast.Name)}
+    return below({t.id for n in whole if not _loaded(n.value) & (tainted | changed)
+                  for t in n.targets if isinstance(t, ast.Name)}, s.floor)
 
 
 def plan(statements: list[Statement], start: int) -> list[int]:
@@ -400,18 +440,20 @@ def execute(source: str, name: str, space: dict) -> None:
         exec(compile(source, name, "exec"), space)
 
 
-def _share(names: set[str], package, space: dict) -> None:
+def _share(names: set[str], package, spaces: dict[str, dict]) -> None:
     "Let every module of the book that holds the package's version of a function hold the notebook's."
+    space = spaces[""]
     for name in names & space.keys() & vars(package).keys() if package else ():
         original = vars(package)[name]
         setattr(package, name, space[name])
         if callable(original) and original is not space[name]:
-            holders = [vars(m) for k, m in list(sys.modules.items()) if k.startswith("engagement_book.")] + [space]
+            holders = [vars(m) for k, m in list(sys.modules.items()) if k.startswith("engagement_book.")]
+            holders += spaces.values()
             for held in holders:
                 held.update({k: space[name] for k, v in held.items() if v is original})
 
 
-def _run(statements: list[Statement], todo: list[int], space: dict, package,
+def _run(statements: list[Statement], todo: list[int], spaces: dict[str, dict], package,
          mutant: Mutant | None = None) -> tuple[list, dict]:
     """[[statement, what was seen]] of the statements that turn red, of a mutant the first one only; seconds per
     statement."""
@@ -419,15 +461,15 @@ def _run(statements: list[Statement], todo: list[int], space: dict, package,
     for i in todo:
         s, began = statements[i], time.monotonic()
         try:
-            execute(mutant.source if mutant and i == mutant.statement else s.source, f"<cell {s.cell}, statement {i}>",
-                    space)
+            execute(mutant.source if mutant and i == mutant.statement else s.source,
+                    f"<{s.place}, statement {i}>", spaces[s.floor])
         except BaseException as e:                   # a check may die of anything, SystemExit included
             failed.append([i, " ".join(f"{type(e).__name__}: {e}".split())[:160]])
             if mutant:
                 break
         spent[i] = time.monotonic() - began
         if s.exported:
-            _share(s.binds, package, space)
+            _share(s.binds, package, spaces)
     return failed, spent
 
 
@@ -532,8 +574,9 @@ def run(
     chosen, known = sample(every, n, seed), equivalents(module)
     result.possible, result.mutants = len(every), [m for m in chosen if m.key() not in known]
     result.equivalent = len(chosen) - len(result.mutants)
-    sys.modules["__main__"] = types.ModuleType("__main__")           # as in a kernel, for dataclasses and pickles
-    space, package = vars(sys.modules["__main__"]), None
+    package = None
+    for name in PRELOAD.split(","):                  # as in a kernel of the build: torch loads parts on first use
+        importlib.import_module(name)
     for s in statements:
         if isinstance(s.node, (ast.Import, ast.ImportFrom)) and not s.why_not:
             with contextlib.suppress(ImportError):
@@ -541,14 +584,15 @@ def run(
                 execute(s.source, "<imports>", {})
     with contextlib.suppress(ImportError):
         package = importlib.import_module(f"engagement_book.{module}")
+    spaces = _spaces(module)
     skipped = [s for s in statements if s.checks and s.why_not]
-    result.notes += [f"cell {s.cell} is left out: {s.why_not}" for s in skipped]
+    result.notes += [f"{s.place} is left out: {s.why_not}" for s in skipped]
     result.checks = sum(s.checks and not s.why_not for s in statements)
     kept = [i for i, s in enumerate(statements) if not s.why_not]
-    (_, (red, spent)), = forked([lambda: _run(statements, kept, space, package)], [1e4])
+    (_, (red, spent)), = forked([lambda: _run(statements, kept, spaces, package)], [1e4])
     for i, why in red:
         statements[i].why_not = why
-        result.notes.append(f"cell {statements[i].cell} is red without a mutant: {why}")
+        result.notes.append(f"{statements[i].place} is red without a mutant: {why}")
     last = max((m.statement for m in result.mutants), default=-1)
     for i in kept:
         if i > last:
@@ -556,36 +600,50 @@ def run(
         if statements[i].why_not:
             continue
         if mine := [m for m in result.mutants if m.statement == i and not m.seen]:
-            _judge(result, mine, statements, [i, *plan(statements, i)], {int(k): v for k, v in spent.items()}, space,
+            _judge(result, mine, statements, [i, *plan(statements, i)], {int(k): v for k, v in spent.items()}, spaces,
                    package, jobs, limit)
         if statements[i].binds or not statements[i].checks:          # a check that leaves nothing behind ran above
-            execute(statements[i].source, f"<cell {statements[i].cell}, statement {i}>", space)
+            execute(statements[i].source, f"<{statements[i].place}, statement {i}>", spaces[statements[i].floor])
     for m in result.survivors if module in TESTS else ():
         m.seen, m.reached = seen_by_tests(module, m, statements[m.statement]), True
     return result
+
+
+def _spaces(module: str) -> dict[str, dict]:
+    "Namespaces of the floors, as their kernels have them; the checks floor begins with what its module exports."
+    part, _, name = module.rpartition(".")
+    checks = f"engagement_book.{part}.checks.{name}"
+    spaces = {"": "__main__", BELOW: "__checks__"}
+    for floor, called in spaces.items():             # modules, for dataclasses and pickles
+        sys.modules[called] = types.ModuleType(called)
+        spaces[floor] = vars(sys.modules[called])
+    with contextlib.suppress(ImportError):
+        exported = vars(importlib.import_module(checks))
+        spaces[BELOW] |= {k: v for k, v in exported.items() if not k.startswith("__")}
+    return spaces
 
 
 def _seen(answer, statements: list[Statement]) -> tuple[str, int]:
     "What saw a mutant, and the statement that did; nothing and -1 of a survivor."
     if not isinstance(answer, list):
         return answer or "the end of its process", -1
-    return (f"cell {statements[answer[0][0]].cell}: {answer[0][1]}", answer[0][0]) if answer else ("", -1)
+    return (f"{statements[answer[0][0]].place}: {answer[0][1]}", answer[0][0]) if answer else ("", -1)
 
 
-def _judge(result, mine, statements, todo, spent, space, package, jobs, limit) -> None:
+def _judge(result, mine, statements, todo, spent, spaces, package, jobs, limit) -> None:
     """Run mutants of statement todo[0]. What is red without a mutant as well says nothing about one: those that it
     killed run again without it."""
     for m in mine:
         m.reached = any(statements[i].checks for i in todo)
     seconds = limit + 3 * sum(spent[i] for i in todo)
     while mine:
-        works = [lambda m=m, todo=todo: _run(statements, todo, space, package, m)[0] for m in mine]
+        works = [lambda m=m, todo=todo: _run(statements, todo, spaces, package, m)[0] for m in mine]
         for k, answer in forked(works, [seconds] * len(mine), jobs):
             mine[k].seen, mine[k].killer = _seen(answer, statements)
         until = todo[:max((todo.index(m.killer) + 1 for m in mine if m.killer >= 0), default=0)]
-        (_, red), = forked([lambda until=until: _run(statements, until, space, package)[0]], [10 * seconds])
+        (_, red), = forked([lambda until=until: _run(statements, until, spaces, package)[0]], [10 * seconds])
         unsteady = dict(red)
-        result.notes += [f"cell {statements[i].cell} is red without a mutant when others are left out: {why}"
+        result.notes += [f"{statements[i].place} is red without a mutant when others are left out: {why}"
                          for i, why in red]
         mine, todo = [m for m in mine if m.killer in unsteady], [i for i in todo if i not in unsteady]
 
@@ -667,7 +725,7 @@ def main() -> int:
             if not (a.dry or a.only):
                 write(result)
             status = int(result.rate < float(table().get(name, {}).get("floor", FLOOR)))
-        except Exception:
+        except BaseException:        # Red is none of the ordinary ones
             traceback.print_exc()
         finally:
             os._exit(status)
