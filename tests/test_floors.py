@@ -2,7 +2,6 @@
 import ast
 import bisect
 import importlib
-import json
 import re
 from itertools import pairwise
 
@@ -11,21 +10,13 @@ import pytest
 
 from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.engine.run import product
-from engagement_book.workbench.house import ROOT, is_article, is_checks, is_lesson
+from engagement_book.workbench.house import is_article, is_checks, is_lesson
 from engagement_book.workbench.load import manifest
 from engagement_book.workbench.press.cells import directives, stub
 
 NAMES = list(chapters())
-# still on one floor; each leaves this list when it is converted, and the list goes with the last of them
-ONE_FLOOR = {
-    "04_recommend/03_factorization",
-    "04_recommend/06_hybrid",
-    "04_recommend/07_serving",
-    "04_recommend/08_intent",
-    "04_recommend/09_spark",
-}
-LESSONS = [n for n in NAMES if is_lesson(n) and n not in ONE_FLOOR]
-CHECKS = [n for n in NAMES if is_checks(n) and n.replace("checks/", "") not in ONE_FLOOR]
+LESSONS = [n for n in NAMES if is_lesson(n)]
+CHECKS = [n for n in NAMES if is_checks(n)]
 ARTICLE = [n for n in NAMES if is_article(n)]
 # directives of cells that a reader of a lesson does not see
 HIDDEN = {"echo", "hide", "hide_input", "default_exp", "setup", "code-fold"}
@@ -252,9 +243,7 @@ def test_consequences_stand_below_their_root(book, name):
             assert c["after"] in [b["id"] for b in claims[:i]], c["id"]
 
 
-def test_lists_of_this_file_name_what_is_there():
-    assert set(NAMES) >= ONE_FLOOR and not [n
-                                            for n in ONE_FLOOR
-                                            if (ROOT / f"nbs/{n}.ipynb").read_text(encoding="utf-8").count(".prove(")
-                                            == 0], "converted: take it off the list"
-    assert json.loads((ROOT / "nbs/01_networks/01_mlp.ipynb").read_text(encoding="utf-8"))["nbformat"] == 4
+def test_every_lesson_has_its_checks_and_every_section_one_page():
+    assert LESSONS == sorted(n.replace("/checks/", "/") for n in CHECKS)
+    sections = [re.match(r"10_article/((\d+_)+)", n)[1] for n in ARTICLE]
+    assert len(sections) == len(set(sections))
