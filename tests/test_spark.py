@@ -74,6 +74,15 @@ def test_a_frame_and_rows_without_ratings(session):
         wals(frame, (2, 3), rank=2, steps=1)
 
 
+@needs_spark
+def test_a_file_in_a_process_without_a_session(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user,item,rating\n0,0,1\n0,1,2\n1,0,3\n")
+    code = f"from engagement_book.recommend.spark import wals; print(wals({str(path)!r}, (2, 2), 1, 2)[0].shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(2, 1)" in done.stdout, done.stderr[-2000:]
+
+
 def test_the_module_is_light_and_says_what_is_missing(monkeypatch):
     code = ("import sys, engagement_book.recommend.spark; assert 'pyspark' not in sys.modules and 'pandas' not in "
             "sys.modules")

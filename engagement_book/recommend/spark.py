@@ -161,9 +161,10 @@ def _by_spark(log, shape, rank, steps, penalty, seed, session):
         raise ImportError(f"training from files needs Spark: {why}")
     from pyspark.ml.recommendation import ALS
 
+    table = _table_of(log, session)      # first, for ALS wants a session
     als = ALS(rank=rank, maxIter=steps, regParam=penalty, seed=seed,
               checkpointInterval=5, userCol="user", itemCol="item", ratingCol="rating")
-    model = als.fit(_table_of(log, session))
+    model = als.fit(table)
     found = []
     for frame, n in ((model.userFactors, shape[0]), (model.itemFactors, shape[1])):
         factors = np.full((n, rank), np.nan)
