@@ -206,7 +206,7 @@ def test_the_way_of_a_learner(classroom, browser, capsys):
         news.wait_for(timeout=60000)
         assert "You edited 01_tiny/01_one, so it stays" in news.inner_text()
         news.locator("a", has_text="the new version").click()
-        page.wait_for_selector(f"{PANEL} h1:has-text('One, improved')", timeout=30000)
+        page.wait_for_selector(f"{PANEL} h1:has-text('One, improved')", timeout=60000)
         page.locator(".lm-TabBar-tab", has_text="start.ipynb").click()
         news.locator("a", has_text="yours").click()
         page.wait_for_selector(f"{PANEL} h1:has-text('One'):not(:has-text('improved'))", timeout=30000)
