@@ -6,6 +6,7 @@
 __all__ = ['LARGEST', 'MODULE', 'SHIFTS', 'module_of', 'world', 'place', 'recall', 'keep']
 
 # %% ../../nbs/00_workbench/17_known.ipynb #34a4433d
+import contextlib
 import hashlib
 import importlib
 import json
@@ -14,6 +15,7 @@ import os
 import pickle
 import platform
 import re
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -100,8 +102,7 @@ def keep(
 
 
 def _forget_older(folder: Path) -> None:
-    for other in folder.parent.iterdir():
-        if other != folder and other.stat().st_mtime < folder.stat().st_mtime - 3600:
-            for f in other.iterdir():
-                f.unlink(missing_ok=True)
-            other.rmdir()
+    with contextlib.suppress(OSError):       # another process may be doing the same
+        for other in folder.parent.iterdir():
+            if other != folder and other.stat().st_mtime < folder.stat().st_mtime - 3600:
+                shutil.rmtree(other, ignore_errors=True)
