@@ -46,8 +46,8 @@ class LayerNorm(nn.Module):
     ) -> torch.Tensor:       # (…, d) mean 0, variance 1, times weight, plus bias
         "Normalise each token on its own."
         x = x - x.mean(-1, keepdim=True)
-        size = (x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
-        return x / size * self.weight + self.bias
+        variance = x.pow(2).mean(-1, keepdim=True)
+        return x * (variance + self.eps).rsqrt() * self.weight + self.bias
 
 # %% ../../nbs/02_language/04_transformer.ipynb #78586183
 class FeedForward(nn.Module):

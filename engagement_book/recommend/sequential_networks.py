@@ -165,7 +165,7 @@ def fit(
     if not len(x):
         raise ValueError("no sequence has two items")
     model.train()
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     schedule = _schedule(optimizer, total=epochs * -(-len(x) // batch))
     losses = []
     with torch.random.fork_rng(devices=[]):

@@ -8,6 +8,7 @@ __all__ = ['best_time', 'RaceError', 'race', 'latency', 'percentiles']
 # %% ../../nbs/00_workbench/09_race.ipynb #7b4938c1
 import html
 import timeit
+from collections.abc import Callable
 
 from .cards import card_html, emit
 from .check import difference
@@ -33,6 +34,7 @@ def race(
     ways: dict,                  # name → function without arguments; the first is what the others are compared with
     rtol: float | None = None,   # relative tolerance for their answers; None if they return nothing comparable
     atol: float = 0.,            # absolute tolerance
+    note: Callable[[dict], str] | None = None,     # name → seconds; what the times mean, a sentence for the card
 ) -> None:
     "Show how long each way takes, as a multiple of the first one's speed; RaceError if their answers differ."
     names = list(ways)
@@ -45,8 +47,10 @@ def race(
     rows = {n: f"{_span(t)}"
             + (f", <b>{first / t:.3g}×</b> the speed of {html.escape(names[0])}" if n != names[0] else "")
             for n, t in took.items()}
-    emit("race", {"what": what, "seconds": took}, card_html(f"race: {what}", rows, "plain"),
-         f"{what}: " + ", ".join(f"{n} {_span(t)}" for n, t in took.items()))
+    said = note(took) if note else ""
+    emit("race", {"what": what, "seconds": took},
+         card_html(f"race: {what}", rows | ({"so": html.escape(said)} if said else {}), "plain"),
+         f"{what}: " + ", ".join(f"{n} {_span(t)}" for n, t in took.items()) + (f". {said}" if said else ""))
 
 
 def _span(t: float) -> str:
