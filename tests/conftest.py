@@ -51,7 +51,7 @@ def small_book(tmp_path: Path) -> Path:
     (tmp_path / "engagement_book" / "tiny").mkdir()
     (tmp_path / "engagement_book" / "tiny" / "__init__.py").write_text("")
     (tmp_path / "engagement_book" / "tiny" / "one.py").write_text("def double(x):\n    return 2 * x\n")
-    for name in ("_static", "_templates"):
+    for name in ("_static", "_sphinx", "_templates"):
         shutil.copytree(ROOT / "nbs" / name, tmp_path / "nbs" / name)
     for name in ("references.bib", "conf.py"):
         shutil.copy(ROOT / "nbs" / name, tmp_path / "nbs" / name)

@@ -22,7 +22,7 @@ MANIFEST = OUT / "manifest.json"
 # %% ../../../nbs/00_workbench/press/11_manifest.ipynb #sources
 def sources() -> list[Path]:     # files, sorted
     "Everything besides the notebooks that the site is made from."
-    folders = (house("nbs", name) for name in ("_static", "_ext", "_templates"))
+    folders = (house("nbs", name) for name in ("_static", "_ext", "_sphinx", "_templates"))
     static = [p for folder in folders for p in folder.rglob("*")
               if p.is_file() and "__pycache__" not in p.parts]
     data = [p for kind in ("*.toml", "*.csv") for p in house("data").glob(kind)]

@@ -37,6 +37,7 @@ from engagement_book.workbench.press.manifest import (
 )
 from .pages import chapter_pages
 from .reference import api_pages
+from .search import write_search
 from .tables import glossary_page, ledger_page, records_page, statistics_page
 from .templates import fill
 
@@ -72,7 +73,7 @@ def all_pages(
     rows, api = [r for r in summary_rows() if r["chapter"] in names], api_pages(names)
     pages = {f"{n}.ipynb": nbformat.writes(nb) for n, nb in made.items()}
     pages |= {"ledger.md": ledger_page(book), "records.md": records_page(book, found),
-              "statistics.md": statistics_page(rows), "glossary.md": glossary_page()}
+              "statistics.md": statistics_page(rows), "glossary.md": glossary_page(names)}
     pages |= {f"data/{n}.md": data_page(n) for n in manifest()}
     pages |= {f"{n}.md": text for n, text in api.items()}
     if checks := list(filter(is_checks, names)):
@@ -122,7 +123,7 @@ def _clear(folder: Path, keep: set[str]) -> None:
 
 def _clear_site(pages: dict[str, str]) -> None:
     "Remove pages that earlier builds left on the site and this one has not."
-    names = {p.rpartition(".")[0] for p in pages} | {"genindex", "search"}
+    names = {p.rpartition(".")[0] for p in pages} | {"search"}
     for old in [*OUT.rglob("*.html"), *(OUT / "_sources").rglob("*.*")]:
         path = old.relative_to(OUT).as_posix().removeprefix("_sources/")
         if not path.startswith("_static/") and path.rpartition(".")[0] not in names:
@@ -176,6 +177,7 @@ def make_site(
         write_if_changed(PAGES / path, text)
     faults = _sphinx(again)
     _clear_site(pages)
+    write_search(OUT, [p.rpartition(".")[0] for p in pages])
     for name in names:
         write_if_changed(OUT / "_sources" / f"{name}.ipynb", download(name, names))
     write_manifest(names)

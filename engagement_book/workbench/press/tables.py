@@ -10,9 +10,11 @@ __all__ = ['VERDICTS', 'settled', 'ledger_page', 'shakes', 'spread_and_margin', 
 import csv
 
 from ..claim import ledger
+from ..engine.graph import chapters
 from ..engine.results import COUNTED, totals
 from ..house import house
 from .pages import red_chapters
+from .search import glossary
 from .templates import fill
 from ..record import in_words
 
@@ -94,8 +96,8 @@ def statistics_page(rows: list[dict]) -> str:
     return fill("statistics.html", rows=rows, total=totals(rows), counted=COUNTED)
 
 
-def glossary_page() -> str:
-    "English and Chinese terms."
-    with open(house("data", "glossary.csv"), encoding="utf-8") as f:
-        terms = sorted(csv.DictReader(f), key=lambda t: t["english"].lower())
-    return fill("glossary.html", terms=terms)
+def glossary_page(
+    names: list[str] | None = None,      # chapters of the site, by default all of the book
+) -> str:
+    "English and Chinese terms, each with the lesson that teaches it."
+    return fill("glossary.html", terms=glossary(list(chapters()) if names is None else names))
