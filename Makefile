@@ -1,5 +1,5 @@
-# make book · make lab · make progress · make test · make site · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
-.PHONY: book lab progress test site bench shake mutate new student instructor grade export lock lint clean
+# make book · make lab · make progress · make test · make site · make pdf · make slides CHAPTER=01_mlp · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
+.PHONY: book lab progress test site pdf slides bench shake mutate new student instructor grade export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -27,6 +27,14 @@ test: .venv/.exported
 # pages from what was run before; runs nothing
 site: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.workbench.press.book import make_site_only; sys.exit(make_site_only('$(CHAPTERS)'))"
+
+# the lessons as one PDF, printed from the pages of the site by Chromium; CHAPTERS= selects, as in make book
+pdf: .venv/.exported
+	@$(RUN) -c "import sys; from engagement_book.workbench.press.pdf import make_pdf; sys.exit(make_pdf(sys.argv[1]))" '$(CHAPTERS)'
+
+# a lesson as slides: one file, from its page on the site
+slides: .venv/.exported
+	@$(RUN) -c "import sys; from engagement_book.workbench.press.slides import make_slides; sys.exit(make_slides(sys.argv[1]))" '$(CHAPTER)'
 
 bench: .venv/.exported
 	$(RUN) tests/tools/bench.py

@@ -12,51 +12,18 @@ from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.engine.run import product
 from engagement_book.workbench.house import is_article, is_checks, is_lesson
 from engagement_book.workbench.load import manifest
-from engagement_book.workbench.press.cells import directives, stub
+from engagement_book.workbench.press.cells import directives
+from engagement_book.workbench.press.reading import is_shown, minutes
 
 NAMES = list(chapters())
 LESSONS = [n for n in NAMES if is_lesson(n)]
 CHECKS = [n for n in NAMES if is_checks(n)]
 ARTICLE = [n for n in NAMES if is_article(n)]
-# directives of cells that a reader of a lesson does not see
-HIDDEN = {"echo", "hide", "hide_input", "default_exp", "setup", "code-fold"}
 SHOWN, MINUTES, CLAIMS, COLUMNS, COLUMNS_ELSEWHERE = 60, 35, 3, 88, 100
-WORDS_A_MINUTE, LINES_A_MINUTE = 200, 12
 
 
 def cells(name):
     return nbformat.read(chapters()[name], 4).cells
-
-
-def is_shown(cell) -> bool:
-    return cell.cell_type == "markdown" or not directives(cell.source)[0] & HIDDEN
-
-
-def words(text: str) -> int:
-    "Words that are read: a formula counts as one, a link by its text."
-    text = re.sub(r"\$\$.*?\$\$", " formula ", text, flags=re.S)
-    text = re.sub(r"\$[^$\n]+\$", " formula ", text)
-    text = re.sub(r"[|*#>]+|-{3,}", " ", re.sub(r"\]\([^)]*\)", "]", text))
-    return len(text.split())
-
-
-def lines(source: str) -> int:
-    "Lines of code that are read: no blank ones, no directives, no solutions."
-    return sum(bool(line.strip()) and not line.startswith("#|") for line in stub(source)[0].split("\n"))
-
-
-def minutes(shown: list) -> float:
-    "Reading time before the first exercise: behind it one works."
-    read = coded = 0
-    for c in shown:
-        if c.cell_type == "code":
-            coded += lines(c.source)
-            continue
-        before, exercises, _ = c.source.partition("## Exercises")
-        read += words(before)
-        if exercises:
-            break
-    return read / WORDS_A_MINUTE + coded / LINES_A_MINUTE
 
 
 def tree_of(source: str):
@@ -66,15 +33,6 @@ def tree_of(source: str):
 def calls(cell, name: str) -> list:
     return [n for n in ast.walk(tree_of(cell.source)) if isinstance(n, ast.Call)
             and getattr(n.func, "id", getattr(n.func, "attr", "")) == name]
-
-
-def test_reading_time_counts_what_is_read():
-    text = nbformat.v4.new_markdown_cell(
-        "One [two](three.ipynb) $x + y$ | four |\n\n$$a = b$$\n\n## Exercises\nnot these words")
-    code = nbformat.v4.new_code_cell(
-        "#| export\na = 1\n\ndef f():\n    ### BEGIN SOLUTION\n    one\n    two\n    ### END SOLUTION")
-    assert words(text.source.split("##")[0]) == 5 and lines(code.source) == 3
-    assert minutes([code, text, code]) == 5 / WORDS_A_MINUTE + 3 / LINES_A_MINUTE
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -51,8 +51,9 @@ def made_from(
     "Everything that the pages of these chapters are made from, in short."
     results = [p for kind in ("executed", "records", "stats") for n in names
                if (p := product(kind, n)).exists()]
+    printed = [p for p in [house("_build", "engagement_book.json")] if p.exists()]
     failed = sorted(house("_build", "failed").rglob("*.txt"))
-    said = {**fingerprints([*sources(), *results, *failed]), "chapters": names}
+    said = {**fingerprints([*sources(), *results, *failed, *printed]), "chapters": names}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 # %% ../../../nbs/00_workbench/press/11_manifest.ipynb #5a8fe5f9

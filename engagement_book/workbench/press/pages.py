@@ -15,7 +15,7 @@ import nbformat
 
 from ..engine.graph import chapters
 from ..engine.results import cost_of, executed
-from ..house import is_article, is_checks
+from ..house import is_article, is_checks, is_lesson
 from engagement_book.workbench.press.cells import (
     STOPPED,
     below_the_checks,
@@ -23,8 +23,10 @@ from engagement_book.workbench.press.cells import (
     text_cell,
     with_folded_code,
 )
+from .citing import book_facts, repository_links
 from .contents import README_ONLY, book_map, module_of, title_of
 from .links import with_living_links
+from .reading import minutes
 from .templates import fill
 
 # %% ../../../nbs/00_workbench/press/05_pages.ipynb #red-lines
@@ -58,10 +60,13 @@ def red_chapters(
 def chips(
     line: str,               # "**Article** 2.3.1 · **Data** fashion-mnist · …"
     cost: dict | None,       # {"seconds": …, "bytes": …} of the run, if there is one
+    read: float = 0,         # minutes a person needs; 0 if nobody counted
 ) -> str:                    # HTML
-    "The chip row of a chapter with its measured time and memory."
+    "The chip row of a chapter with the minutes to read it, and its measured time and memory."
     pairs = [re.fullmatch(r"\*\*(.+?)\*\* (.+)", part.strip()) for part in line.split("·")]
     found = [(m[1], m[2]) for m in pairs if m and m[1] != "Takes"]
+    if read:
+        found.append(("Read", f"{read:.0f} min"))
     if cost:
         used = f"{cost['seconds']:.0f} s, {cost['bytes'] / 1e6:.0f} MB"
         found.append(("Measured", used))
@@ -74,10 +79,11 @@ _CHIPS = re.compile(r"^\*\*Article\*\* .*$", re.M)
 def _with_chips(
     text: str,               # first cell of a chapter
     cost: dict | None,       # of its run
+    read: float = 0,         # minutes
 ) -> str:
     "Put the chip row where its line stands, else below the promise."
     if line := _CHIPS.search(text):
-        return text.replace(line[0], chips(line[0], cost))
+        return text.replace(line[0], chips(line[0], cost, read))
     if not cost:
         return text
     return re.sub(r"^(> .*)$", lambda m: f"{m[1]}\n\n{chips('', cost)}", text, count=1, flags=re.M)
@@ -93,15 +99,17 @@ def page(
     if nb is None:
         return unread_page(name)
     module = "" if is_checks(name) else module_of(nb)
+    read = minutes(nb.cells) if is_lesson(name) else 0
     nb.cells = below_the_checks([new for c in nb.cells for new in page_cells(c, module)])
     if is_article(name):
         nb.cells = with_folded_code(nb.cells)
     if not nb.cells or not re.match("# ", nb.cells[0].source):
         nb.cells.insert(0, text_cell(f"# {title_of(name)[0]}", "title"))
     first = nb.cells[0]
-    first.source = _with_chips(first.source, cost_of(name))
+    first.source = _with_chips(first.source, cost_of(name), read)
     if "/" in name:
         first.source += "\n\n" + fill("lab_link.html", name=name)
+    first.source += "\n\n" + repository_links(book_facts(), name) if "/" in name else ""
     if lines := red_lines(list(messages), list(shown)):
         said = "a red result" if len(lines) == 1 else f"{len(lines)} red results"
         title = f"This chapter has {said} on the computer that made this page:"
