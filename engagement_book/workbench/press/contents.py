@@ -66,7 +66,7 @@ def readme() -> str:     # Markdown
     "README.md: the index without its links to pages of the site."
     index = nbformat.read(chapters()["index"], 4).cells
     text = "\n\n".join(c.source for c in index if c.cell_type == "markdown")
-    text = text.replace(README_ONLY, "")
+    text = re.sub(r"\]\((\w+\.ipynb)", r"](nbs/\1", text.replace(README_ONLY, ""))
     text = text.replace("<!-- map -->", book_map("nbs/{name}.ipynb"))
     text = without_site_links(text.replace("](../images/", "](images/"))
     return f"<!-- made from nbs/index.ipynb by `make book` -->\n{text}\n"
