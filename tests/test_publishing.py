@@ -191,7 +191,7 @@ LONG = "print('" + "x" * 300 + "end')"
 def paper_book(red_book):  # noqa: F811
     "Three lessons, one with a formula, Chinese, a very long line of code, and links."
     text = "## A formula (公式)\n\n$$a = b$$\n\nSee [two](02_two.ipynb) and [the ledger](../ledger.md)."
-    change(red_book, "01_tiny/01_one", text, ("long", LONG))
+    change(red_book, "01_tiny/01_one", text, ("long", LONG), ("folded", "#| code-fold: true\nin_a_fold = 7"))
     has_run(red_book, "01_tiny/01_one", {"c0": [{"output_type": "stream", "name": "stdout", "text": "42\n"}]})
     return red_book
 
@@ -221,11 +221,12 @@ def test_the_book_is_one_pdf(paper_book):
     assert "A formula (公式)" in [title for depth, title, _ in flat if depth == 2]
     for title, at in lessons.items():
         assert re.sub(r"\s+", "", title) in plain[at - 1], (title, at)
-        assert re.search(rf"{re.escape(title)}\s+{at}\b", text[1]), "the contents name the page"
-        assert text[at - 1].rstrip().endswith(str(at)), "and the page is numbered so"
+        said = re.escape(re.sub(r"\s+", "", title))
+        assert re.search(rf"^{said}{at}$", re.sub(r"[^\S\n]+", "", text[1]), re.M), "the contents name the page"
+        assert text[at - 1].split("\n")[0].strip() == str(at), "and the page is numbered so"
     whole = "".join(plain)
     assert "x" * 300 + "end" in whole, "code is wrapped, not cut"
-    assert "公式" in whole and "JupyterLab" not in whole and "42" in whole
+    assert "公式" in whole and "JupyterLab" not in whole and "42" in whole and "in_a_fold=7" in whole
     links = [a.get_object() for a in reader.pages[lessons["One"] - 1].get("/Annots", [])]
     uris = [str(a["/A"].get("/URI", "")) for a in links if "/A" in a]
     inside = [a for a in links if a.get("/A", {}).get("/S") == "/GoTo"]
