@@ -43,6 +43,10 @@ def with_links(
         name = names[int(m[2])]
         return f'<a href="{html.escape(name)}.html" aria-label="{html.escape(said[name].title)}">{m[1]}</a>'
 
+    # as wide as the page, and never so narrow that its words become smaller than 12 of their 16 pixels
+    wide = float(re.search(r' width="([\d.]+)"', svg)[1])
+    svg = re.sub(r' width="[\d.]+" height="[\d.]+" style="',
+                 f' style="width:100%;min-width:{.78 * wide:.0f}px;max-width:{wide:.0f}px;', svg, count=1)
     return re.sub(r'(<g class="pele-node[^"]*" data-id="n(\d+)".*?</g>)', link, svg, flags=re.S)
 
 # %% ../../../nbs/00_workbench/press/18_order.ipynb #page
