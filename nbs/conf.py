@@ -16,7 +16,8 @@ author = settings["DEFAULT"]["author"]
 copyright = settings["DEFAULT"]["copyright"]
 version = release = settings["DEFAULT"]["version"]
 language = "en"
-extensions = ["book_search", "myst_nb", "sphinx_copybutton", "sphinxcontrib.bibtex", "sphinx.ext.mathjax"]
+extensions = ["book_search", "book_pages", "myst_nb", "sphinx_copybutton", "sphinxcontrib.bibtex",
+              "sphinx.ext.mathjax"]
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline", "attrs_block"]
@@ -30,9 +31,10 @@ html_title = "AI and user engagement (用户参与度)"
 templates_path = [str(here / "_sphinx")]
 html_static_path = [str(here / "_static")]
 html_css_files = ["book.css"]
-html_js_files = [("filter.js", {"defer": "defer"})]
 html_use_index = False
 html_additional_pages = {"search": "search.html"}
+html_favicon = "_static/favicon.svg"
+html_js_files = [("filter.js", {"defer": "defer"}), ("page.js", {"defer": "defer"})]
 html_copy_source = True
 html_show_sourcelink = True
 html_theme_options = {"use_download_button": True, "use_fullscreen_button": True, "home_page_in_toc": True,

@@ -35,9 +35,10 @@ def card_html(
     head = "text-align:left;vertical-align:top;padding:0 1em 0 0;font-weight:600;white-space:nowrap"
     body = "".join(f'<tr><th scope="row" style="{head}">{html.escape(k)}</th>'
                    f'<td style="text-align:left;overflow-wrap:anywhere">{v}</td></tr>' for k, v in rows.items() if v)
+    toned = f"color-mix(in srgb,{TONES[tone]} 60%,currentColor)"
     style = f"border-left:4px solid {TONES[tone]};padding:.2em .9em;margin:.6em 0"
     return (f'<div class="eb-card" id="{html.escape(anchor)}" style="{style}">'
-            f'<div style="font-weight:700;color:{TONES[tone]}">{html.escape(title)}</div>'
+            f'<div style="font-weight:700;color:{toned}">{html.escape(title)}</div>'
             f'<table style="margin:.2em 0;border:0">{body}</table></div>')
 
 # %% ../../nbs/00_workbench/02_cards.ipynb #1c81af23

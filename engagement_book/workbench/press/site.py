@@ -28,6 +28,7 @@ from .citing import book_facts, citation_cff, cite_box
 from .contents import readme
 from .copying import learner_copy
 from .datasets import data_page
+from .finish import base_url, finish_site
 from engagement_book.workbench.press.manifest import (
     MANIFEST,
     OUT,
@@ -199,6 +200,8 @@ def make_site(
     write_search(OUT, [p.rpartition(".")[0] for p in pages])
     for name in names:
         write_if_changed(OUT / "_sources" / f"{name}.ipynb", download(name, names))
+    pages_made = [p.rpartition(".")[0] for p in pages]
+    finish_site(OUT, pages_made, base_url())
     write_manifest(names)
     if faults:
         shutil.rmtree(house("_build", "doctrees"))   # else Sphinx is silent next time

@@ -8,11 +8,14 @@ __all__ = ['VERDICTS', 'settled', 'ledger_page', 'shakes', 'spread_and_margin', 
 
 # %% ../../../nbs/00_workbench/press/06_tables.ipynb #49bc45ad
 import csv
+import re
+from collections import Counter
 
 from ..claim import ledger
 from ..engine.graph import chapters
 from ..engine.results import COUNTED, totals
-from ..house import house
+from ..house import house, is_article
+from .contents import title_of
 from .pages import red_chapters
 from .search import glossary
 from .templates import fill
@@ -26,14 +29,53 @@ def settled(
     return {c["id"]: (name, c) for name, shown in book.items() for c in shown if c["kind"] == "claim"}
 
 
-VERDICTS = ["open", "reproduced", "built", "corrected", "refuted", "not_checkable"]
+VERDICTS = ["refuted", "corrected", "built", "reproduced", "not_checkable", "open"]
 
 
-def _progress(entries: list[dict], done: set[str], key: str) -> list[tuple]:
-    "Value of a key, entries that have it, and how many of them are settled."
-    values = dict.fromkeys(c[key] for c in entries)
-    groups = {value: [c["id"] in done for c in entries if c[key] == value] for value in values}
-    return [(value, len(group), sum(group)) for value, group in groups.items()]
+def _verdict(row: tuple) -> str:
+    "Verdict of (claim, chapter, card)."
+    return row[2].get("verdict") or "open"
+
+
+def _summary(rows: list[tuple], kinds: list[str]) -> list[tuple]:
+    "Verdict, how many statements of each kind have it, and how many in all; none that nothing has."
+    found = Counter((_verdict(r), r[0]["kind"]) for r in rows)
+    lines = [(v, {k: found[v, k] for k in kinds}) for v in VERDICTS]
+    return [(v, counts, sum(counts.values())) for v, counts in lines if any(counts.values())]
+
+
+def _called(name: str) -> str:
+    "Title of a chapter in plain words; its name if there is no such notebook."
+    try:
+        return title_of(name)[0].replace("`", "")
+    except KeyError:
+        return name
+
+
+def _titles(book: dict) -> dict[str, str]:       # section → title of its page
+    "What the pages of the article are called."
+    number = lambda name: re.match(r"(?:\d+_)+", name.rpartition("/")[2])
+    pages = {m[0].strip("_").replace("_", "."): n for n in book if is_article(n) and (m := number(n))}
+    return {section: _called(n).partition("Statement by statement: ")[2] or _called(n) for section, n in pages.items()}
+
+# %% ../../../nbs/00_workbench/press/06_tables.ipynb #44690cbd
+def _by_section(rows: list[tuple], titles: dict[str, str]) -> list[tuple]:
+    "A fold for each section: its name, its verdicts in words, its rows with what does not hold first."
+    groups = []
+    for section in dict.fromkeys(r[0]["section"] for r in rows):
+        inside = sorted((r for r in rows if r[0]["section"] == section), key=lambda r: VERDICTS.index(_verdict(r)))
+        counts = Counter(map(_verdict, inside))
+        note = ", ".join(f"{counts[v]} {v.replace('_', ' ')}" for v in VERDICTS if counts[v])
+        groups.append((f"{section} {titles.get(section, '')}".strip(), note, inside))
+    return groups
+
+
+def _by_part(rows: list[tuple]) -> list[tuple]:
+    "A fold for each part of the article, for what is open."
+    part = lambda r: m[1] if (m := re.match(r"(?:part)?([\dA])(?:\b|-)", r[0]["section"])) else ""
+    names = {p: f"Part {p}" if p.isdigit() else "Appendix" if p else "Front and back" for p in map(part, rows)}
+    return [(name, f"{len(inside)} statements", inside) for p, name in names.items()
+            if (inside := [r for r in rows if part(r) == p])]
 
 
 def ledger_page(
@@ -41,11 +83,13 @@ def ledger_page(
 ) -> str:
     "The ledger with filters; each settled claim links to its cell."
     entries, found = list(ledger().values()), settled(book)
-    done = {id for id, (_, card) in found.items() if not card.get("red")}
-    return fill("ledger.html", n=len(done), rows=[(c, *found.get(c["id"], ("", {}))) for c in entries],
-                sections=dict.fromkeys(c["section"] for c in entries), kinds=sorted({c["kind"] for c in entries}),
-                verdicts=VERDICTS, by_kind=_progress(entries, done, "kind"),
-                by_section=_progress(entries, done, "section"))
+    rows = [(c, *found.get(c["id"], ("", {}))) for c in entries]
+    done = [r for r in rows if r[2]]
+    kinds = sorted({c["kind"] for c in entries})
+    halves = [("Settled", _by_section(done, _titles(book))), ("Open", _by_part([r for r in rows if not r[2]]))]
+    n = sum(not r[2].get("red") for r in done)
+    return fill("ledger.html", n=n, total=len(rows), summary=_summary(rows, kinds), halves=halves,
+                sections=dict.fromkeys(c["section"] for c in entries), kinds=kinds, verdicts=VERDICTS)
 
 # %% ../../../nbs/00_workbench/press/06_tables.ipynb #f70f05ef
 def shakes() -> dict[tuple[str, str], dict]:     # (chapter, record) → row of the table
@@ -84,11 +128,15 @@ def records_page(
     book: dict[str, list[dict]],                 # chapter → cards
     found: dict[str, list[str]] | None = None,   # chapter → what is red in it
 ) -> str:
-    "All records, published beside ours."
-    table = shakes()
-    rows = [_record_row(name, c, table.get((name, c["name"]), {})) for name, shown in book.items()
-            for c in shown if c["kind"] == "record" and not name.startswith("00_")]
-    return fill("records.html", red=red_chapters(found or {}), rows=rows)
+    "All records, published beside ours, a fold for each chapter; one with a red record is open."
+    table, groups = shakes(), []
+    for name, shown in book.items():
+        rows = [_record_row(name, c, table.get((name, c["name"]), {})) for c in shown if c["kind"] == "record"]
+        if rows and not name.startswith("00_"):
+            wrong = sum(bool(r["card"].get("red")) for r in rows)
+            note = f"{len(rows)} record{'s' * (len(rows) > 1)}" + f", {wrong} out of band" * bool(wrong)
+            groups.append((_called(name), note, bool(wrong), rows))
+    return fill("records.html", red=red_chapters(found or {}), groups=groups)
 
 # %% ../../../nbs/00_workbench/press/06_tables.ipynb #statistics
 def statistics_page(rows: list[dict]) -> str:
