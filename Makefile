@@ -1,5 +1,5 @@
-# make book · make lab · make progress · make test · make site · make pdf · make slides CHAPTER=01_mlp · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
-.PHONY: book lab progress test site pdf slides bench shake mutate new student instructor grade export lock lint clean
+# make book · make lab · make progress · make test · make site · make pdf · make slides CHAPTER=01_mlp · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make fonts · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
+.PHONY: book lab progress test site pdf slides bench shake mutate fonts new student instructor grade export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -59,6 +59,11 @@ student instructor: .venv/.exported
 
 grade: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.workbench.desk.grade import make_grade; sys.exit(make_grade(*sys.argv[1:]))" '$(FOLDER)' '$(CHAPTERS)' '$(CSV)'
+
+# the Chinese of the book, cut from Noto Sans CJK SC (Debian: fonts-noto-cjk; SOURCE=… where else it lies); after make book
+SOURCE ?= /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
+fonts: .venv/.exported
+	$(RUN) tests/tools/fonts.py $(SOURCE)
 
 export: .venv/.exported
 

@@ -119,12 +119,13 @@ def with_names(page: str) -> str:            # HTML
     page = _ARROW.sub(lambda m: f'{m[1]}{m[2]}</a>{m[3]} aria-label="{_text_of(m[2])}: pages">', page)
     page = re.sub(r"<th(\s[^>]*)?>(\s*(?:<p>\s*</p>)?\s*)</th>", r"<td\1>\2</td>", page)
     page = page.replace(' role="doc-biblioentry"', ' role="listitem"')
-    page = page.replace('href="#main-content"', 'href="#eb-text"')
-    page = page.replace('<article class="bd-article">', '<article class="bd-article" id="eb-text" tabindex="-1">')
+    if '<article class="bd-article">' in page:
+        page = page.replace('href="#main-content"', 'href="#eb-text"')
+        page = page.replace('<article class="bd-article">', '<article class="bd-article" id="eb-text" tabindex="-1">')
     return re.sub(r'(<div id="pst-primary-sidebar"[^>]*)>', r'\1 role="navigation" aria-label="The book">', page)
 
 # %% ../../../nbs/00_workbench/press/16_finish.ipynb #edf4128a
-FITS = 40        # columns that fit on a telephone
+FITS = 34        # columns that fit on a telephone
 _CODE = re.compile(r'(<div class="highlight-[^"]*"><div class="highlight"><pre>)(.*?)(</pre>)', re.S)
 
 
