@@ -60,13 +60,15 @@ def _titles(book: dict) -> dict[str, str]:       # section → title of its page
 
 # %% ../../../nbs/00_workbench/press/06_tables.ipynb #44690cbd
 def _by_section(rows: list[tuple], titles: dict[str, str]) -> list[tuple]:
-    "A fold for each section: its name, its verdicts in words, its rows with what does not hold first."
+    "A fold for each section: its name, its verdicts in words, is it red, its rows with what does not hold first."
     groups = []
     for section in dict.fromkeys(r[0]["section"] for r in rows):
         inside = sorted((r for r in rows if r[0]["section"] == section), key=lambda r: VERDICTS.index(_verdict(r)))
         counts = Counter(map(_verdict, inside))
         note = ", ".join(f"{counts[v]} {v.replace('_', ' ')}" for v in VERDICTS if counts[v])
-        groups.append((f"{section} {titles.get(section, '')}".strip(), note, inside))
+        wrong = sum(bool(r[2].get("red")) for r in inside)
+        note += f"; {wrong} not as the ledger says" * bool(wrong)
+        groups.append((f"{section} {titles.get(section, '')}".strip(), note, bool(wrong), inside))
     return groups
 
 
@@ -74,7 +76,7 @@ def _by_part(rows: list[tuple]) -> list[tuple]:
     "A fold for each part of the article, for what is open."
     part = lambda r: m[1] if (m := re.match(r"(?:part)?([\dA])(?:\b|-)", r[0]["section"])) else ""
     names = {p: f"Part {p}" if p.isdigit() else "Appendix" if p else "Front and back" for p in map(part, rows)}
-    return [(name, f"{len(inside)} statements", inside) for p, name in names.items()
+    return [(name, f"{len(inside)} statements", False, inside) for p, name in names.items()
             if (inside := [r for r in rows if part(r) == p])]
 
 
