@@ -1,5 +1,5 @@
-"""The pages as those meet them who print, who read on a telephone or in the dark, who use a keyboard or a screen reader,
-and who have no network: each test is a fault that the pages once had.
+"""The pages as those meet them who print, who read on a telephone or in the dark, who use a keyboard or a screen
+reader, and who have no network: each test is a fault that the pages once had.
 
 EB_SITE=as-it-is tests the site that lies in _build/site and builds nothing."""
 import functools
@@ -82,7 +82,7 @@ def test_a_line_of_88_columns_fits_beside_both_sidebars_and_a_longer_one_hangs(b
       const range = document.createRange(); range.selectNodeContents(span);
       const lines = [...range.getClientRects()], text = document.createRange();
       text.setStart(span.firstChild, 4); text.setEnd(span.firstChild, 5);
-      return [room, one, one / 88, text.getBoundingClientRect().left, lines[1].left];
+      return [room, one, one / 88, text.getBoundingClientRect().left, lines.at(-1).left];
     }""")
     room, needed, column, first, second = measured
     assert needed <= room, measured

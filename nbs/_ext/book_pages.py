@@ -25,7 +25,8 @@ def set_up(app, config):
     config.template_bridge = "book_pages.FinishedPages"
     config.html_baseurl = finish.base_url()
     # what a page is finished with is part of it: another one, and Sphinx writes all pages again
-    files = [Path(finish.__file__), Path(__file__), HERE.parent / "conf.py", *sorted((HERE.parent / "_static").glob("*.*"))]
+    static = sorted((HERE.parent / "_static").glob("*.*"))
+    files = [Path(finish.__file__), Path(__file__), HERE.parent / "conf.py", *static]
     config.finished_with = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 

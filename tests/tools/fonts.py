@@ -1,12 +1,13 @@
 """make fonts: the book's Chinese fonts, cut down to what is needed from Noto Sans CJK SC (Debian: fonts-noto-cjk).
 
 Two files in nbs/_static/fonts:
-- book-zh.woff, for the site: the characters that stand in the book and in what its cells print. A browser fetches it only
-  where none of the reader's own fonts has a character; so it is small, and a page without it would show boxes there.
+- book-zh.woff, for the site: the characters that stand in the book, in its data and in what its cells print. A browser
+  fetches it only where none of the reader's own fonts has a character; so it is small, and without it a page would show
+  boxes there.
 - EB-NotoSansSC-subset.otf, for figures: these and the 3755 most common ones (GB 2312, level 1), because a learner draws
   words of their own. Matplotlib reads no compressed font, and no page loads this one.
 
-Run it after `make book`, so that what the cells print is there to be read.
+Run it after `make book`: the pages hold what the cells print.
 """
 import argparse
 import json
@@ -62,7 +63,8 @@ def cut(path: Path, wanted: set[str], out: Path) -> int:
     from fontTools import subset
 
     font = source_font(path)
-    options = subset.Options(layout_features=[], hinting=False, notdef_outline=True, name_IDs=[0, 1, 2, 3, 4, 5, 6, 13, 14])
+    options = subset.Options(layout_features=[], hinting=False, notdef_outline=True,
+                             name_IDs=[0, 1, 2, 3, 4, 5, 6, 13, 14])
     options.drop_tables += ["VORG", "vmtx", "vhea", "BASE", "GSUB", "GPOS"]
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=sorted(map(ord, wanted)))
@@ -80,7 +82,7 @@ def main(args: list[str] | None = None) -> None:
     source = parser.parse_args(args).source
     if not source.exists():
         raise SystemExit(f"{source} is missing; it comes with Debian's package fonts-noto-cjk")
-    used = characters([*texts(), *sorted((ROOT / "_build" / "executed").rglob("*.ipynb"))])
+    used = characters([*texts(), *sorted((ROOT / "_build" / "site").rglob("*.html"))])
     for out, wanted in ((SITE, {c for c in used if is_chinese(c)}), (FIGURES, LATIN | used | COMMON)):
         n = cut(source, wanted, out)
         print(f"{out.relative_to(ROOT)}: {n} characters, {out.stat().st_size / 1e3:.0f} kB")

@@ -1,4 +1,5 @@
-"""The picture that a chat shows beside a link to the book: nbs/_static/social.png, 1200 × 630. Run it by hand when the title changes."""
+"""The picture that a chat shows beside a link to the book: nbs/_static/social.png, 1200 × 630.
+Run it by hand when the title changes."""
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -22,8 +23,8 @@ def main() -> None:
     ax.scatter(*points.T, s=900, color="white", edgecolor=style.LIGHT["ink"], lw=2.5, zorder=2)
     ax.text(.7, 4.3, "AI and user engagement", fontsize=40, weight="bold", va="center")
     ax.text(.7, 3.35, "用户参与度", fontsize=34, va="center", color=blue)
-    ax.text(.7, 2.2, "A workbook: every model built on real data,\nevery statement settled by running something.", fontsize=19,
-            va="center", linespacing=1.5)
+    ax.text(.7, 2.2, "A workbook: every model built on real data,\nevery statement settled by running something.",
+            fontsize=19, va="center", linespacing=1.5)
     ax.plot((.7, 3.7), (1.25, 1.25), color=green, lw=5)
     fig.savefig(ROOT / "nbs" / "_static" / "social.png", dpi=100)
 

@@ -167,7 +167,8 @@ def head(
     base: str = "",      # address of the site, with its last slash
 ) -> str:                # HTML
     "What the head of a page says to machines that show a link to it."
-    values = {"og:type": "article", "og:site_name": html.escape(book), "og:title": _text_of(title) or html.escape(book),
+    values = {"og:type": "article", "og:site_name": html.escape(book),
+              "og:title": _text_of(title) or html.escape(book),
               "og:image": f"{base}_static/social.png" if base else ""}
     values |= {"og:url": f"{base}{name}.html" if base else "", "og:description": about}
     lines = [f'<meta name="description" content="{about}"/>'] if about else []
@@ -200,7 +201,8 @@ def base_url() -> str:
 def sitemap(names: list[str], base: str) -> str:     # pages, address of the site → XML
     "The map of a site that is published somewhere."
     urls = "".join(f"<url><loc>{html.escape(base)}{n}.html</loc></url>\n" for n in names)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{urls}</urlset>\n'
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{space}">\n{urls}</urlset>\n'
 
 
 def finish_site(
