@@ -1,4 +1,4 @@
-"""Each page goes through press/16_finish on its way from the template to the file."""
+"""Each page goes through press/20_finish on its way from the template to the file."""
 import hashlib
 from pathlib import Path
 
