@@ -31,7 +31,8 @@ def audit(
     "Try every listing, diagram and display formula; cells of a document share a session."
     pieces = all_pieces(text) if isinstance(text, str) else text
     pieces, page = [p for p in pieces if p.kind != "other"], Renderers(macros)
-    cells = [i for i, p in enumerate(pieces) if p.how == "cell" and p.kind == "listing" and p.whole]
+    cells = [i for i, p in enumerate(pieces) if p.kind == "listing" and p.whole and (
+        p.how == "cell" or p.skip.startswith("a cell in"))]
     found = {}
     with tqdm(total=len(pieces), unit="piece", disable=None if progress else True, file=sys.stderr, leave=False) as bar:
         if cells and not _refused(pieces[cells[0]], bounds):
@@ -102,7 +103,7 @@ def passed_over(
                       for language, n in languages.most_common())
     return f"passed over: {words}" if words else ""
 
-# %% ../../../nbs/00_workbench/auditor/08_audit.ipynb #1ea9aa6d
+# %% ../../../nbs/00_workbench/auditor/08_audit.ipynb #b9990ec1
 def macros_for(
     path: str | Path,        # of a text
 ) -> dict:                   # name without backslash → TeX
@@ -112,7 +113,8 @@ def macros_for(
         names = ("_config.yml", "myst.yml") if folder else (path.name,)
         for name in names:
             found |= _macros_in((folder or path.parent) / name, name == path.name and folder is None)
-    return {k.lstrip("\\"): v for k, v in found.items() if isinstance(v, str)}
+    return {k.lstrip("\\"): v[0] if isinstance(v, list) and v else v for k, v in found.items()
+            if isinstance(v, str) or isinstance(v, list) and v and isinstance(v[0], str)}
 
 
 def _macros_in(path: Path, front: bool) -> dict:

@@ -36,7 +36,7 @@ class Fence:
     options: dict = field(default_factory=dict)
     said: str = ""           # what follows a directive's name
 
-# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #29143edc
+# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #70157d66
 def read_fence(
     info: str,       # what follows the backticks
 ) -> Fence:
@@ -47,7 +47,10 @@ def read_fence(
     name, options, said = braced[1].lower(), braced[2], braced[3].strip()
     if name.startswith((".", "#")):                      # Pandoc: attributes
         classes = re.findall(r"\.([\w+#-]+)", braced[0])
-        return _named(classes[0] if classes else "")
+        fence = _named(next((c for c in classes if c.lower() in LANGUAGES), classes[0] if classes else ""))
+        if fence.how == "script" and "input" in classes:         # Pandoc's notebooks
+            fence.how = "cell"
+        return fence
     if name in _CODE:
         return _named(said.split()[0] if said else "python" if name in ("plot", "testcode") else "")
     if name in _CELL or name in LANGUAGES and LANGUAGES[name][0] == "listing" and name != "doctest":
@@ -75,7 +78,7 @@ def _chunk_options(written: str) -> dict:
         return {}
     return {k: v for k, v in found.items() if k in ("eval", "error")}
 
-# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #25110bff
+# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #e39b40bf
 def split_options(
     text: str,               # what stands in a fence
     directive: bool,         # whether MyST's ways count
@@ -87,8 +90,9 @@ def split_options(
         n = rest.index("---") + 2
         options = _yaml("\n".join(lines[1:n - 1]))
     elif directive:
-        while n < len(lines) and (found := re.match(r"\s*:([\w-]+):(?:\s+(.*))?$", lines[n])):
-            options[found[1]] = _yaml(found[2] or "", found[2])
+        while n < len(lines) and (found := re.match(r"\s*:([\w-]+):(?:\s+(.*))?$", lines[n]) or n and lines[n][:2] == ": "):
+            if found is not True:        # else the option above goes on
+                options[found[1]] = _yaml(found[2] or "", found[2])
             n += 1
     marked = [x[2:].strip() for x in lines[n:] if x.startswith("#|")]
     options |= _yaml("\n".join(marked)) if marked else {}

@@ -72,7 +72,7 @@ def _mathjax_source() -> str:
     found = next((ROOT / "nbs" / "_static" / "vendor").glob("mathjax-*.js"), None)
     return found.read_text(encoding="utf-8") if found else ""
 
-# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #32fdfdbf
+# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #231743e7
 class Renderers:
     "Both renderers for one document; what a formula defines, the next ones know."
 
@@ -102,7 +102,8 @@ class Renderers:
         if which not in _HELD:
             _HELD[which] = _engine(which)
         if _HELD.get("of " + which) is not self or which not in self.begun:
-            words = {("\\" + k if which == "katex" else k): v for k, v in self.macros.items()}
+            words = {"\\" + k: v for k, v in self.macros.items()} if which == "katex" else {
+                k: [v, max([0, *map(int, re.findall(r"#(\d)", v))])] for k, v in self.macros.items()}
             _HELD[which].get("fresh")(json.dumps(words))
             _HELD["of " + which] = self
             self.begun.add(which)

@@ -125,7 +125,7 @@ def _absent(e: BaseException) -> str:
                 return top
     return ""
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #54f3aa21
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #2426cada
 def _passed(e: BaseException, module: str) -> bool:
     "Whether an error came through a module."
     return any(f.f_globals.get("__name__", "").partition(".")[0] == module for f, _ in traceback.walk_tb(e.__traceback__))
@@ -146,8 +146,9 @@ def not_its_fault(
             _passed(e, "argparse") or _passed(e, "click")) else ""
     if isinstance(e, EOFError) and text == "EOF when reading a line":
         return "it asks for input"
-    if isinstance(e, OSError) and e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"confined: {e.strerror}, {e.filename}" if e.filename else f"confined: {e.strerror}"
+    for one in _chain(e):
+        if isinstance(one, OSError) and one.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"confined: {one.strerror}, {one.filename}" if one.filename else f"confined: {one.strerror}"
     if type(e).__name__ == "TclError" and "display" in text:
         return "no screen"
     if re.search(r"NVIDIA driver|not compiled with CUDA|CUDA is not available|no CUDA.*device", text):
@@ -203,7 +204,7 @@ def _compiled(source: str, file: str):
             pass
         raise
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #95a932ad
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #8a0db31d
 def _transcript(piece: dict, file: str) -> None:
     "Run the examples of a transcript; AssertionError where it prints something else."
     import doctest
@@ -217,8 +218,15 @@ def _transcript(piece: dict, file: str) -> None:
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     examples = doctest.DocTestParser().get_examples(text, file)
     test = doctest.DocTest(examples, main.__dict__, "listing", file, piece["first"] - 1, text)
+    loop = asyncio.Runner()
+
+    def execute(code, names):
+        return loop.run(_awaited(code, names)) if code.co_flags & inspect.CO_COROUTINE else exec(code, names)
+
+    doctest.exec = execute               # an example may begin with await
     try:
-        doctest.DebugRunner(Checker(), verbose=False, optionflags=lenient).run(test, clear_globs=False)
+        doctest.DebugRunner(Checker(), verbose=False, optionflags=lenient).run(
+            test, compileflags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, clear_globs=False)
     except doctest.UnexpectedException as e:
         piece["at"] = piece["first"] + e.example.lineno
         raise e.exc_info[1]
@@ -226,6 +234,12 @@ def _transcript(piece: dict, file: str) -> None:
         piece["at"] = piece["first"] + e.example.lineno
         want, got = (" ".join(x.split())[:100] for x in (e.example.want, e.got))
         raise AssertionError(f"it prints {got or 'nothing'}, the text says {want}") from None
+    finally:
+        del doctest.exec
+
+
+async def _awaited(code, names: dict) -> None:
+    await eval(code, names)
 
 # %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #5b8caa15
 class NotTried(BaseException):

@@ -302,7 +302,7 @@ def _run(pieces: list[Piece], bounds: Bounds, tick=lambda n: None) -> tuple[_Rep
                        if isinstance(v, str)})
     return said, end
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #abc7fcfb
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #6b24d9e6
 def _text(record: dict, key: str) -> str:
     value = record.get(key)
     return value if isinstance(value, str) else ""
@@ -319,11 +319,19 @@ def _told(piece: Piece, record: dict, bounds: Bounds) -> Finding:
         cause = f"confined: it reads {file}, which lies beside the text"
     if cause:
         return find(NOT_TRIED, f"{cause} ({why})" if why and why not in cause and cause not in why else cause)
-    if why and piece.raises:
-        return find("runs", f"{why}, as it is marked", at=piece.line)
+    if why and (piece.raises or _foretold(piece, why.partition(":")[0], at)):
+        return find("runs", f"{why}, as {'it is marked' if piece.raises else 'the text says'}", at=piece.line)
     if why:
         return find("fails", f"MemoryError: more than {bounds.megabytes} MB" if why == "MemoryError" else why)
     return find("runs", "", at=piece.line)
+
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #2132a133
+def _foretold(piece: Piece, error: str, at: int) -> bool:
+    "Whether a comment at a line names the error."
+    after = piece.text.split("\n")[max(0, at - piece.first):]
+    while len(after) > 1 and after[1].lstrip().startswith("#"):
+        after[0] += after.pop(1)
+    return bool(error) and re.search(rf"#.*\b{re.escape(error)}\b", after[0]) is not None if after else False
 
 # %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #8b57ba32
 def _ended(piece: Piece, said: _Reports, end: dict, bounds: Bounds) -> Finding:
@@ -447,7 +455,7 @@ class _Names:
             for name in _made(statement):
                 self.broken[name] = where
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #c24fead2
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #5ca4fcb0
 def run_session(
     pieces: list[Piece],         # cells of one document, in order
     bounds: Bounds = Bounds(),   # what each of them may use up
@@ -457,6 +465,9 @@ def run_session(
     tried = [p for p in pieces if not p.skip]
     said, end = _run(tried, bounds, tick) if tried else (None, {})
     found, names, over, number = [], _Names(), "", 0
+    other = next((p for p in pieces if p.skip == "a cell in r"), None)
+    if other:
+        names.broken["r"] = f"line {other.line}"         # R Markdown: what R's cells made
     for piece in pieces:
         where = f"cell {piece.cell}" if piece.cell else f"line {piece.line}"
         if piece.skip:

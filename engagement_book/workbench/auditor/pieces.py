@@ -94,6 +94,7 @@ def all_pieces(
     front: _Front | None = None,     # what the front matter said; None: look for it
 ) -> list[Piece]:        # in the order of the file, fences of other languages too
     "Everything in a Markdown text that can be tried, and every fence that is passed over."
+    text = re.sub(r"^([ \t>]*\$\$)[ \t]*\{#[^}\n]*\}[ \t]*(?=\r?$)", r"\1", text, flags=re.M)      # Quarto's label
     lines, tokens = re.split(r"\r\n?|\n", text), _parser().parse(text)
     front, found = front or _front(tokens), []
     for token in tokens:
@@ -118,23 +119,27 @@ def pieces(
     return [p for p in all_pieces(text) if p.kind != "other"]
 
 # %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #ca81c645
+_DEFINES = re.compile(r"\\(re)?(newcommand|def|let|DeclareMathOperator)\b")
+
+
 def _closed(token, lines: list[str]) -> bool:
     start, end = token.map
     return end - start > 1 and lines[end - 1].lstrip(" \t>").startswith(token.markup)
 
 
 def _formulas(token, start: int) -> list[Piece]:
-    "Display formulas within a paragraph, found in its text one after the other."
+    "Display formulas within a paragraph, and those that define macros, found in its text one after the other."
     found, at = [], 0
     for child in token.children:
         here = token.content.find(child.content, at) if child.content else -1
-        if child.type == "math_inline_double":
-            line = start + token.content.count("\n", 0, here)
-            found.append(Piece("formula", line, child.content, line))
+        if child.type == "math_inline_double" or child.type == "math_inline" and _DEFINES.search(child.content):
+            first = start + token.content.count("\n", 0, here)
+            line = start + token.content.count("\n", 0, max(0, token.content.rfind("$", 0, here)))
+            found.append(Piece("formula", line, child.content, first))
         at = here + len(child.content) if here >= 0 else at
     return found
 
-# %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #4d232c1f
+# %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #e3f2c326
 def _fence(token, line: int, whole: bool, front: _Front) -> list[Piece]:
     "The pieces in a fence."
     fence, braced = read_fence(token.info), token.info.strip().startswith("{")
@@ -147,6 +152,8 @@ def _fence(token, line: int, whole: bool, front: _Front) -> list[Piece]:
     if fence.kind == "formula" and fence.said:           # it may begin on the first line
         text, n = fence.said + "\n" * (n + 1) + text, -1
     piece = Piece(fence.kind, line, text, line + 1 + n, whole)
+    if fence.language == "r" and re.search(r"opts_chunk\$set\([^)]*\beval\s*=\s*(?!TRUE|T\b)", text):
+        front.off = "marked eval: false, for all cells"      # R Markdown's way, from here on
     if fence.kind == "listing":
         if front.notebook and fence.how == "script":
             fence.how = "cell"

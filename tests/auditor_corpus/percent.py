@@ -1,0 +1,10 @@
+# %% [markdown]
+# # Tea
+#
+# $$p > 0$$
+
+# %%
+price = 3
+
+# %%
+price.cups
