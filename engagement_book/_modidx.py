@@ -3289,8 +3289,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                   'engagement_book/workbench/auditor/listings.py'),
                                                             'engagement_book.workbench.auditor.listings._watch': ( '00_workbench/auditor/listings.html#_watch',
                                                                                                                    'engagement_book/workbench/auditor/listings.py'),
-                                                            'engagement_book.workbench.auditor.listings._without': ( '00_workbench/auditor/listings.html#_without',
-                                                                                                                     'engagement_book/workbench/auditor/listings.py'),
                                                             'engagement_book.workbench.auditor.listings._word_of': ( '00_workbench/auditor/listings.html#_word_of',
                                                                                                                      'engagement_book/workbench/auditor/listings.py'),
                                                             'engagement_book.workbench.auditor.listings.bubblewrap': ( '00_workbench/auditor/listings.html#bubblewrap',

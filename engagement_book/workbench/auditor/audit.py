@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 from .charts import read_diagram
 from .documents import read_pieces
 from .formulas import Renderers, render_formula
-from .listings import Bounds, missing_walls, run_listing, run_session
+from .listings import USUAL, Bounds, missing_walls, run_listing, run_session
 from .pieces import NOT_TRIED, AuditError, Finding, Piece, all_pieces, plain
 
 # %% ../../../nbs/00_workbench/auditor/08_audit.ipynb #ad29e6e3
 def audit(
     text: str | list[Piece],     # Markdown, or the pieces of a file
-    bounds: Bounds = Bounds(),   # what a listing may use up
+    bounds: Bounds = USUAL,      # what a listing may use up
     macros: dict | None = None,  # of formulas, defined for all of them
     progress: bool = False,      # whether to show how far it came, on standard error
 ) -> list[Finding]:              # one per piece, in the order of the file
@@ -136,14 +136,16 @@ def _macros_in(path: Path, front: bool) -> dict:
 # %% ../../../nbs/00_workbench/auditor/08_audit.ipynb #853cb7ac
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="engagement-book", description="Tools of the engagement book.")
-    what = ("try every Python listing, Mermaid diagram and display formula of a Markdown file (CommonMark, MyST, Quarto, "
-            "R Markdown), a notebook, or a script with cells")
-    codes = "exit code: 0 all tried, nothing found; 1 findings; 2 unusable; 3 nothing found, but something was not tried"
+    what = ("try every Python listing, Mermaid diagram and display formula of a Markdown file (CommonMark, MyST, "
+            "Quarto, R Markdown), a notebook, or a script with cells")
+    codes = ("exit code: 0 all tried, nothing found; 1 findings; 2 unusable file or command; "
+             "3 nothing found, but something was not tried")
     command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "audit", help=what, description=what, epilog=codes)
     command.add_argument("file", metavar="FILE")
     most = Bounds()
-    for name, unit in (("seconds", "CPU seconds"), ("wall", "seconds"), ("megabytes", "MB of memory"), ("disk", "MB of files")):
+    units = {"seconds": "CPU seconds", "wall": "seconds", "megabytes": "MB of memory", "disk": "MB of files"}
+    for name, unit in units.items():
         command.add_argument(f"--{name}", type=_positive, default=getattr(most, name),
                              help=f"{unit} per listing (default {getattr(most, name)})")
     command.add_argument("--trust", action="store_true",

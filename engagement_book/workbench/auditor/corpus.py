@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Score', 'mistake', 'read_expected', 'score']
 
-# %% ../../../nbs/00_workbench/auditor/09_corpus.ipynb #83ad4b95
+# %% ../../../nbs/00_workbench/auditor/09_corpus.ipynb #e976492c
 import csv
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .audit import audit
 from .documents import read_pieces
-from .listings import Bounds
+from .listings import USUAL, Bounds
 from .pieces import BAD, NOT_TRIED, Finding
 
 # %% ../../../nbs/00_workbench/auditor/09_corpus.ipynb #d95e83b1
@@ -46,7 +46,7 @@ def mistake(
         return "wrong reason" + said
     return ""
 
-# %% ../../../nbs/00_workbench/auditor/09_corpus.ipynb #474e4aec
+# %% ../../../nbs/00_workbench/auditor/09_corpus.ipynb #a60cf826
 def read_expected(
     folder: str | Path,      # of a corpus
 ) -> dict[str, list[dict]]:  # file → rows, in order
@@ -60,7 +60,7 @@ def read_expected(
 
 def score(
     folder: str | Path,              # of a corpus
-    bounds: Bounds = Bounds(),       # of a listing
+    bounds: Bounds = USUAL,          # of a listing
 ) -> Score:
     "Audit every file of a corpus and compare."
     found = Score()

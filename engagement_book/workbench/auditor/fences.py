@@ -78,7 +78,7 @@ def _chunk_options(written: str) -> dict:
         return {}
     return {k: v for k, v in found.items() if k in ("eval", "error")}
 
-# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #e39b40bf
+# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #cf7c9b72
 def split_options(
     text: str,               # what stands in a fence
     directive: bool,         # whether MyST's ways count
@@ -90,7 +90,8 @@ def split_options(
         n = rest.index("---") + 2
         options = _yaml("\n".join(lines[1:n - 1]))
     elif directive:
-        while n < len(lines) and (found := re.match(r"\s*:([\w-]+):(?:\s+(.*))?$", lines[n]) or n and lines[n][:2] == ": "):
+        named = re.compile(r"\s*:([\w-]+):(?:\s+(.*))?$")
+        while n < len(lines) and (found := named.match(lines[n]) or n and lines[n][:2] == ": "):
             if found is not True:        # else the option above goes on
                 options[found[1]] = _yaml(found[2] or "", found[2])
             n += 1

@@ -38,9 +38,9 @@ _KATEX = ("""var self = globalThis, module = {}, need = () => {}, macros = {};
         return "[]"
       } catch (e) { if (e.name !== "ParseError") throw e; return JSON.stringify([e.rawMessage, e.position ?? 0]) } }""")
 
-# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #bf3dc297
-_MATHJAX = ("""var window = globalThis, self = globalThis, none = () => {}, node = () => ({style: {}, setAttribute: none,
-    appendChild: none, addEventListener: none, querySelector: () => null, querySelectorAll: () => []})
+# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #238a852d
+_MATHJAX = ("""var window = globalThis, self = globalThis, none = () => {}
+    var node = () => ({style: {}, setAttribute: none, appendChild: none, addEventListener: none, querySelector: () => null, querySelectorAll: () => []})
     var document = {createElement: node, createElementNS: node, createTextNode: node, querySelector: () => null,
       querySelectorAll: () => [], getElementById: () => null, getElementsByTagName: () => [], head: node(),
       body: node(), documentElement: node(), addEventListener: none}
@@ -59,8 +59,10 @@ _MATHJAX = ("""var window = globalThis, self = globalThis, none = () => {}, node
         if (names.flat(2).includes(name)) return e
       return "" }
     function problem(math) {
-      try { tex.compile({math, display: true, inputData: {}, start: {}, end: {}}, {math: {}, options: {}}); return "[]" }
-      catch (e) {
+      try {
+        tex.compile({math, display: true, inputData: {}, start: {}, end: {}}, {math: {}, options: {}})
+        return "[]"
+      } catch (e) {
         if (!e.id) return JSON.stringify(e.name === "TypeError" ? [] : [String(e.message), "", ""])
         const name = (e.message.match(/\\\\(\\w+)$/) ?? e.message.match(/'(\\w+)'$/) ?? [])[1] ?? ""
         return JSON.stringify([e.message, e.id, extension(name)]) } }""")
@@ -138,7 +140,7 @@ def render_formula(
     strict, broad = page.ask("katex", piece.text), page.ask("mathjax", piece.text)
     find = functools.partial(Finding, "formula", piece.line, cell=piece.cell)
     if strict is None and broad is None:
-        return find(NOT_TRIED, "there is no KaTeX here (JupyterLab 4 carries one) and no MathJax (a clone has it)", piece.line)
+        return find(NOT_TRIED, "no KaTeX here (JupyterLab 4 carries one) and no MathJax (a clone has it)", piece.line)
     unknown = strict and _UNKNOWN.search(strict[0])
     if not strict and (strict is not None or not broad) or broad == [] and not _IN_TEXT.search(strict[0]):
         return find("renders", "", piece.line)

@@ -125,10 +125,11 @@ def _absent(e: BaseException) -> str:
                 return top
     return ""
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #2426cada
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #b0790c9f
 def _passed(e: BaseException, module: str) -> bool:
     "Whether an error came through a module."
-    return any(f.f_globals.get("__name__", "").partition(".")[0] == module for f, _ in traceback.walk_tb(e.__traceback__))
+    frames = (frame for frame, _ in traceback.walk_tb(e.__traceback__))
+    return any(str(frame.f_globals.get("__name__")).partition(".")[0] == module for frame in frames)
 
 
 def not_its_fault(
@@ -204,7 +205,7 @@ def _compiled(source: str, file: str):
             pass
         raise
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #8a0db31d
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #be278264
 def _transcript(piece: dict, file: str) -> None:
     "Run the examples of a transcript; AssertionError where it prints something else."
     import doctest
@@ -229,7 +230,7 @@ def _transcript(piece: dict, file: str) -> None:
             test, compileflags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, clear_globs=False)
     except doctest.UnexpectedException as e:
         piece["at"] = piece["first"] + e.example.lineno
-        raise e.exc_info[1]
+        raise e.exc_info[1] from None
     except doctest.DocTestFailure as e:
         piece["at"] = piece["first"] + e.example.lineno
         want, got = (" ".join(x.split())[:100] for x in (e.example.want, e.got))
@@ -241,13 +242,13 @@ def _transcript(piece: dict, file: str) -> None:
 async def _awaited(code, names: dict) -> None:
     await eval(code, names)
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #5b8caa15
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #34c48e0e
 class NotTried(BaseException):
     "A cell that cannot be tried; the message says why."
 
 
-_SHELL = {"bash", "sh", "script", "perl", "ruby", "cmd", "system", "sx", "sc", "pip", "conda", "mamba", "micromamba", "uv",
-          "run", "load", "loadpy", "edit", "pypy", "python2", "javascript_", "R", "julia", "cython"}
+_SHELL = {"bash", "sh", "script", "perl", "ruby", "cmd", "system", "sx", "sc", "pip", "conda", "mamba", "micromamba",
+          "uv", "run", "load", "loadpy", "edit", "pypy", "python2"}
 _TIMERS = re.compile(r"%%(time|capture|prun|timeit)\b[ \t]*(.*)")
 
 
@@ -308,7 +309,7 @@ def _cell(shell, piece: dict, skipped: list) -> dict:
     return {"why": "", "cause": f"{skipped[0]} is a command of the shell; the rest runs", "at": piece["first"] + lead,
             "name": ""} if skipped else {}
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #b298b82b
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #9deb243e
 def _child(task: dict, pipe: int) -> None:
     "The child's whole life: close the doors, run what came in, report."
     walls.die_with_parent()
@@ -323,7 +324,7 @@ def _child(task: dict, pipe: int) -> None:
     missing = _confine(task)
 
     def tell(**record):
-        write(pipe, (json.dumps({"word": word, **record}) + "\n").encode())
+        write(pipe, ("\n" + json.dumps({"word": word, **record}) + "\n").encode())
 
     tell(missing=missing)
     if missing and not task["trust"]:
@@ -349,7 +350,10 @@ def _run(task: dict, pipe: int, tell) -> None:
         _seen.clear()
         tell(begins=i)
         try:
-            told = _cell(shell, piece, skipped) if shell else (_transcript if how == "doctest" else _script)(piece, file)
+            if shell:
+                told = _cell(shell, piece, skipped)
+            else:
+                told = (_transcript if how == "doctest" else _script)(piece, file)
         except BaseException as e:
             told = _after(e, file, piece)
         told = {**(told or {}), "network": any(w.startswith("no network") for w in _seen)}

@@ -16,7 +16,7 @@ from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 
-from .fences import LANGUAGES, may_raise, not_run, read_fence, split_options
+from .fences import may_raise, not_run, read_fence, split_options
 
 # %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #047e0a99
 class AuditError(Exception):
