@@ -51,7 +51,7 @@ def _refused(piece: Piece, bounds: Bounds) -> str:
         return ""
     return f"this system cannot confine it (no wall around {', '.join(missing_walls())})"
 
-
+# %% ../../../nbs/00_workbench/auditor/08_audit.ipynb #a16c8c20
 def _examined(piece: Piece, bounds: Bounds, page: Renderers) -> Finding:
     if not piece.whole:
         return Finding(piece.kind, piece.line, "fails", "its fence is never closed", piece.line, piece.cell)

@@ -36,7 +36,7 @@ class Fence:
     options: dict = field(default_factory=dict)
     said: str = ""           # what follows a directive's name
 
-# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #70157d66
+# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #0ae87873
 def read_fence(
     info: str,       # what follows the backticks
 ) -> Fence:
@@ -69,7 +69,7 @@ def _named(word: str) -> Fence:
     kind, how = LANGUAGES.get(word.lower(), ("other", ""))
     return Fence(kind, how, word.lower())
 
-
+# %% ../../../nbs/00_workbench/auditor/01_fences.ipynb #d56f1a04
 def _chunk_options(written: str) -> dict:
     "Options of an R Markdown chunk, read by jupytext; what it cannot read sets none."
     try:

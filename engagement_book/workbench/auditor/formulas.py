@@ -38,9 +38,10 @@ _KATEX = ("""var self = globalThis, module = {}, need = () => {}, macros = {};
         return "[]"
       } catch (e) { if (e.name !== "ParseError") throw e; return JSON.stringify([e.rawMessage, e.position ?? 0]) } }""")
 
-# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #238a852d
+# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #0eda2327
 _MATHJAX = ("""var window = globalThis, self = globalThis, none = () => {}
-    var node = () => ({style: {}, setAttribute: none, appendChild: none, addEventListener: none, querySelector: () => null, querySelectorAll: () => []})
+    var node = () => ({style: {}, setAttribute: none,
+      appendChild: none, addEventListener: none, querySelector: () => null, querySelectorAll: () => []})
     var document = {createElement: node, createElementNS: node, createTextNode: node, querySelector: () => null,
       querySelectorAll: () => [], getElementById: () => null, getElementsByTagName: () => [], head: node(),
       body: node(), documentElement: node(), addEventListener: none}
@@ -74,7 +75,7 @@ def _mathjax_source() -> str:
     found = next((ROOT / "nbs" / "_static" / "vendor").glob("mathjax-*.js"), None)
     return found.read_text(encoding="utf-8") if found else ""
 
-# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #231743e7
+# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #aa038daa
 class Renderers:
     "Both renderers for one document; what a formula defines, the next ones know."
 
@@ -111,7 +112,7 @@ class Renderers:
             self.begun.add(which)
         return _HELD[which]
 
-
+# %% ../../../nbs/00_workbench/auditor/07_formulas.ipynb #1228c3fe
 def _engine(which: str):
     "A JavaScript engine that has read a renderer; LookupError if there is none."
     import quickjs

@@ -242,7 +242,7 @@ def _transcript(piece: dict, file: str) -> None:
 async def _awaited(code, names: dict) -> None:
     await eval(code, names)
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #34c48e0e
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #7b4102a8
 class NotTried(BaseException):
     "A cell that cannot be tried; the message says why."
 
@@ -251,7 +251,7 @@ _SHELL = {"bash", "sh", "script", "perl", "ruby", "cmd", "system", "sx", "sc", "
           "uv", "run", "load", "loadpy", "edit", "pypy", "python2"}
 _TIMERS = re.compile(r"%%(time|capture|prun|timeit)\b[ \t]*(.*)")
 
-
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #564646d8
 def _shell(skipped: list):
     "IPython's shell, without the system's."
     from IPython.core.interactiveshell import InteractiveShell
@@ -309,7 +309,7 @@ def _cell(shell, piece: dict, skipped: list) -> dict:
     return {"why": "", "cause": f"{skipped[0]} is a command of the shell; the rest runs", "at": piece["first"] + lead,
             "name": ""} if skipped else {}
 
-# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #9deb243e
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #e6ba5ae2
 def _child(task: dict, pipe: int) -> None:
     "The child's whole life: close the doors, run what came in, report."
     walls.die_with_parent()
@@ -332,7 +332,7 @@ def _child(task: dict, pipe: int) -> None:
     sys.path.insert(0, os.getcwd())
     _run(task, pipe, tell)
 
-
+# %% ../../../nbs/00_workbench/auditor/04_inside.ipynb #36bb5cca
 def _run(task: dict, pipe: int, tell) -> None:
     import resource
 

@@ -43,7 +43,7 @@ class Bounds:
 
 USUAL = Bounds()
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #2b51ce8d
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #09618b12
 _SYSTEM = ["/usr", "/lib", "/lib64", "/lib32", "/sys", "/dev/urandom", "/dev/random", "/dev/zero",
            *(f"/etc/{x}" for x in (
                "ld.so.cache", "localtime", "timezone", "mime.types", "fonts", "ssl", "passwd", "group", "nsswitch.conf",
@@ -54,11 +54,13 @@ _SYSTEM = ["/usr", "/lib", "/lib64", "/lib32", "/sys", "/dev/urandom", "/dev/ran
 @functools.cache
 def readable() -> list[str]:
     "What a listing may read."
+    told = subprocess.run([sys.executable, "-I", "-c", "import json, sys; print(json.dumps(sys.path))"],
+                          capture_output=True, text=True, check=True).stdout
     found = {sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), *sysconfig.get_paths().values()}
-    for entry in [*sys.path, str(_home())]:
-        if entry and os.path.isdir(entry) and not any(Path(entry).is_relative_to(p) for p in found):
+    for entry in json.loads(told):       # what the child's path holds, not ours
+        if os.path.isdir(entry) and not any(Path(entry).is_relative_to(p) for p in found):
             found |= {str(p) for p in Path(entry).iterdir() if (p / "__init__.py").is_file() or p.suffix == ".py"}
-    return [*_SYSTEM, *sorted(found)]
+    return [*_SYSTEM, *sorted(found), os.path.dirname(engagement_book.__file__)]
 
 
 def _home() -> Path:
@@ -110,21 +112,20 @@ def _start(folder: str, task: dict, bounds: Bounds):
         pass                             # it did not start; that it says nothing will tell
     return process, ours
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #9d4a70df
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #15e3132f
 MOST = 1 << 20       # bytes of all reports of a process
 
-
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #fc7db52c
 @dataclass
 class _Reports:
     "What a child has said so far."
     word: str
     count: int                   # cells it was given
     records: dict = field(default_factory=dict)      # cell → record
-    begun: int = -1              # the cell that is being run
+    begun: int = -1              # the cell being run
     missing: list | None = None  # walls
     other: bytes = b""           # lines that are no records
-    size: int = 0
-    rest: bytes = b""
+    size, rest = 0, b""
     forged: bool = False         # a cell was reported twice or out of order
 
     def take(self, data: bytes) -> None:
@@ -153,7 +154,7 @@ class _Reports:
             found["word"].encode("utf-8", "replace"), self.word.encode())
         return found if good else None
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #f1e73bb0
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #0ae99371
 def _below(process) -> list:
     "All that a process started and that still lives."
     try:
@@ -186,7 +187,7 @@ def _disk(folder: str, pids: list[int]) -> int:
             _size(f"/proc/{pid}/fd/{number}", found, True)
     return sum(found.values())
 
-
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #b795589c
 def _size(path: str, found: dict, follow: bool) -> None:
     try:
         told = os.stat(path, follow_symlinks=follow)
@@ -217,7 +218,7 @@ def _end(process) -> None:
     process.wait()
     process.stdout.close()
 
-# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #80399ef7
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #235ada3a
 def _watch(process, pipe: int, said: _Reports, folder: str, bounds: Bounds, tick) -> dict:
     "Wait for the end, or make one: the keeper's word, or what was used up."
     keeper, begun, until, used, told, look = process.stdout.fileno(), -1, time.monotonic() + 60, "", b"", 0.
@@ -248,7 +249,7 @@ def _watch(process, pipe: int, said: _Reports, folder: str, bounds: Bounds, tick
         _drain(pipe, said)
     return {"used": used} if used else _word_of(told)
 
-
+# %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #d28a0382
 def _too_much(process, folder: str, bounds: Bounds) -> str:
     pids = [p.pid for p in _below(process)]
     if sum(map(_memory, pids)) > (bounds.megabytes + 128) << 20:

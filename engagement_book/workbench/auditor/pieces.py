@@ -139,7 +139,7 @@ def _formulas(token, start: int) -> list[Piece]:
         at = here + len(child.content) if here >= 0 else at
     return found
 
-# %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #e3f2c326
+# %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #6ada956b
 def _fence(token, line: int, whole: bool, front: _Front) -> list[Piece]:
     "The pieces in a fence."
     fence, braced = read_fence(token.info), token.info.strip().startswith("{")
@@ -164,7 +164,7 @@ def _fence(token, line: int, whole: bool, front: _Front) -> list[Piece]:
         piece = _other(piece, fence.language)
     return [piece]
 
-
+# %% ../../../nbs/00_workbench/auditor/02_pieces.ipynb #b4d13962
 def _why_not(fence, options: dict, front: _Front) -> str:
     "Why a listing cannot be tried."
     if not fence.how:
