@@ -264,7 +264,7 @@ def test_a_listing_cannot_take_back_its_failure(said):
 
 
 def test_what_a_listing_reports_is_bounded_and_checked():
-    flood = ["import os", "while True:", "    for fd in range(3, 20):", "        try: os.write(fd, bytes(10 ** 5))",
+    flood = ["import os", "while True:", "    for fd in range(3, 400):", "        try: os.write(fd, bytes(10 ** 5))",
              "        except OSError: pass"]
     assert listing(*flood)[1] == "it floods the auditor's pipe"
     # one that looks for the auditor's word in its own memory can report a cell twice; then it is not believed
