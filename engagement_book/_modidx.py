@@ -4299,6 +4299,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                             'engagement_book/workbench/known.py')},
             'engagement_book.workbench.load': { 'engagement_book.workbench.load.DataError': ( '00_workbench/load.html#dataerror',
                                                                                               'engagement_book/workbench/load.py'),
+                                                'engagement_book.workbench.load._arff': ( '00_workbench/load.html#_arff',
+                                                                                          'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._csv': ( '00_workbench/load.html#_csv',
                                                                                          'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._digest': ( '00_workbench/load.html#_digest',

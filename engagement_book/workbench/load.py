@@ -289,6 +289,20 @@ def _word2vec(data: bytes, t: dict):
 READERS = {"separated": _separated, "csv": _csv, "lines": _lines, "idx": _idx, "parquet": _parquet,
            "word2vec": _word2vec}
 
+# %% ../../nbs/00_workbench/03_load.ipynb #db693e6e
+def _arff(data: bytes, t: dict):
+    import numpy as np
+    import pandas as pd
+    from scipy.io import arff
+
+    rows, _ = arff.loadarff(io.StringIO(gzip.decompress(data).decode("utf-8")))
+    columns = {name: rows[name] for name in rows.dtype.names}
+    return pd.DataFrame({name: pd.Series(np.char.decode(c)).where(c != b"?") if c.dtype.kind == "S" else c
+                         for name, c in columns.items()})
+
+
+READERS["arff"] = _arff
+
 # %% ../../nbs/00_workbench/03_load.ipynb #fc4f23e6
 def load(
     name: str,                # data set, see `manifest()`
