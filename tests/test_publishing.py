@@ -166,13 +166,17 @@ def test_the_map_has_every_lesson_and_leads_to_it(browser, book):
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page.goto((OUT / "lessons.html").as_uri())
     boxes = page.locator(".eb-lessons .eb-light a")
-    assert [boxes.nth(i).get_attribute("href") for i in range(boxes.count())] == [f"{n}.html" for n in LESSONS]
+    assert {boxes.nth(i).get_attribute("href") for i in range(boxes.count())} == {f"{n}.html" for n in LESSONS}
+    maps = page.locator(".eb-lessons")
+    assert maps.count() == len({n.partition("/")[0] for n in LESSONS})
+    for one in maps.all():
+        assert one.evaluate("e => e.scrollWidth <= e.clientWidth"), "a map is cut off at the right"
+        drawn = {a.get_attribute("href")[:-5]: a.locator("rect").first.bounding_box()["y"]
+                 for a in one.locator(".eb-light a").all()}
+        assert all(drawn[o] < y for n, y in drawn.items() for o in said[n].needs if o in drawn), "top-down"
     assert page.evaluate("Math.min(...[...document.querySelectorAll('.eb-lessons .eb-light text')].map(t => "
                          "t.getBoundingClientRect().height / (t.querySelectorAll('tspan').length || 1)))") >= 12
-    box = ".eb-lessons .eb-light a[href='{}.html'] rect"
-    place = {n: page.locator(box.format(n)).first.bounding_box()["y"] for n in LESSONS}
-    assert all(place[o] < place[n] for n, a in said.items() for o in a.needs), "top-down"
-    page.locator(".eb-lessons .eb-light a[href='02_language/03_attention.html']").focus()
+    page.locator(".eb-lessons .eb-light a[href='02_language/03_attention.html']").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/02_language/03_attention.html")
     page.close()

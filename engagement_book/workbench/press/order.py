@@ -11,7 +11,7 @@ import re
 import textwrap
 
 from ..diagram import draw
-from ..house import is_lesson
+from ..house import by_part, caption, is_lesson
 from .reading import about_lessons, direct_needs
 from .templates import fill
 
@@ -24,17 +24,20 @@ def _label(title: str) -> str:
 
 def lessons_graph(
     said: dict,          # lesson → what is said of it
+    part: list[str],     # the lessons to be drawn, with what they need right before them
 ) -> str:                # Mermaid
     "Lessons and the needs between them, the first ones at the top."
+    needs = direct_needs(said)
     key = {n: f"n{i}" for i, n in enumerate(said)}
-    boxes = [f'{key[n]}["{_label(a.title)}"]' for n, a in said.items()]
-    arrows = [f"{key[o]} --> {key[n]}" for n, needs in direct_needs(said).items() for o in needs]
+    shown = [n for n in said if n in part or any(n in needs[p] for p in part)]
+    boxes = [f'{key[n]}["{_label(said[n].title)}"]' for n in shown]
+    arrows = [f"{key[o]} --> {key[n]}" for n in shown for o in needs[n] if o in shown]
     return "\n".join(["graph TD", *boxes, *arrows])
 
 
 def with_links(
     svg: str,            # drawn by mermaid-render
-    said: dict,          # lesson → what is said of it, in the order of the boxes
+    said: dict,          # lesson → what is said of it, all of them
 ) -> str:                # SVG
     "The drawing, each box a link to its lesson."
     names = list(said)
@@ -46,17 +49,17 @@ def with_links(
     # as wide as the page, and never so narrow that its words become smaller than 12 of their 16 pixels
     wide = float(re.search(r' width="([\d.]+)"', svg)[1])
     svg = re.sub(r' width="[\d.]+" height="[\d.]+" style="',
-                 f' style="width:100%;min-width:{.78 * wide:.0f}px;max-width:{wide:.0f}px;', svg, count=1)
+                 f' style="width:100%;min-width:{.75 * wide:.0f}px;max-width:{wide:.0f}px;', svg, count=1)
     return re.sub(r'(<g class="pele-node[^"]*" data-id="n(\d+)".*?</g>)', link, svg, flags=re.S)
 
 # %% ../../../nbs/00_workbench/press/18_order.ipynb #page
 def lessons_page(
     names: list[str],        # chapters of the site
 ) -> str:                    # Markdown; nothing if there is no lesson
-    "What comes before what: the map and the table."
+    "What comes before what: a map of each part, and the table."
     said = about_lessons([n for n in names if is_lesson(n)])
     if not said:
         return ""
-    script = lessons_graph(said)
-    light, dark = (with_links(draw(script, theme), said) for theme in ("default", "dark"))
-    return fill("lessons.html", light=light, dark=dark, said=said)
+    maps = {caption(part): [with_links(draw(lessons_graph(said, inside), theme), said) for theme in ("default", "dark")]
+            for part, inside in by_part(list(said)).items()}
+    return fill("lessons.html", maps=maps, said=said)
