@@ -65,11 +65,13 @@ def page_text(
     for e in body.xpath(_NOT_READ):
         if e.getparent() is not None:
             e.drop_tree()
-    said = lambda e: re.sub(r"\s+", " ", " ".join(e.itertext())).strip()
+    def said(e, between=""):             # what stands in one line has nothing between its parts; what stands below has
+        return re.sub(r"\s+", " ", between.join(e.itertext())).strip()
+
     first = lambda path: next(map(said, body.xpath(path)), "")
     headings = [[said(h), h.getparent().get("id", "")] for h in body.xpath(".//section/*[self::h2 or self::h3]")]
     return {"title": first(".//h1"), "promise": first(".//section/blockquote"),
-            "headings": headings, "text": said(body)}
+            "headings": headings, "text": said(body, " ")}
 
 # %% ../../../nbs/00_workbench/press/15_search.ipynb #engine-code
 def stemmer_code() -> str:
