@@ -534,8 +534,120 @@ def baskets():
         **{"efficient-apriori": lambda: itemsets_from_transactions(named, 694 / 4627)})
 
 
+def _duckdb_run(folder: str, limit: str) -> tuple:
+    "Visits, clicks and users of a log through Ibis on DuckDB; the answer, and MB in its spill folder at most."
+    import tempfile
+    import threading
+    from pathlib import Path
+
+    import ibis
+
+    from engagement_book.behavior.events_large import daily, per_user
+
+    with tempfile.TemporaryDirectory() as spill:
+        con = ibis.duckdb.connect(threads=1, memory_limit=limit, temp_directory=spill)
+        con.raw_sql("SET preserve_insertion_order = false")
+        con.raw_sql("SET enable_progress_bar = false")
+        most, done = [0], threading.Event()
+
+        def look():
+            while not done.wait(.05):
+                most[0] = max(most[0], sum(f.stat().st_size for f in Path(spill).rglob("*") if f.exists()))
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        log = con.read_parquet(f"{folder}/*.parquet")
+        users = per_user(log)
+        total = users.agg(**{c: users[c].sum() for c in ("sessions", "impressions", "clicked")}).execute()
+        found = (*total.iloc[0].tolist(), int(daily(log).users.sum().execute()))
+        done.set()
+        watcher.join()
+    return found, most[0] / 1e6
+
+
+def _pandas_run(folder: str, limit: str) -> tuple:
+    import pandas as pd
+
+    t = pd.read_parquet(folder).sort_values(["user", "time_ms", "event_id"])
+    new = t.groupby("user").time_ms.diff().fillna(1e18) > 1_800_000
+    hits = t[t.kind == "click"][["user", "of"]].drop_duplicates()
+    users = t.groupby("day").user.nunique().sum()
+    per = pd.DataFrame({"sessions": new.groupby(t.user).sum(),
+                        "impressions": (t.kind == "impression").groupby(t.user).sum()})
+    per["clicked"] = hits.groupby("user").size()
+    return (*per.sum().astype(int).tolist(), int(users)), 0.
+
+
+def _polars_run(folder: str, limit: str) -> tuple:
+    import polars as pl
+
+    t = pl.scan_parquet(f"{folder}/*.parquet")
+    pause = pl.col("time_ms").diff().over("user").fill_null(10 ** 15)
+    per = t.sort("user", "time_ms", "event_id").with_columns(new=pause > 1_800_000).group_by("user").agg(
+        pl.col("new").sum(), (pl.col("kind") == "impression").sum().alias("impressions"))
+    hits = t.filter(pl.col("kind") == "click").select("user", "of").unique().group_by("user").len()
+    total = per.join(hits, on="user", how="left").select(pl.col("new", "impressions", "len").sum()).collect().row(0)
+    users = t.group_by("day").agg(pl.col("user").n_unique()).select(pl.col("user").sum()).collect().item()
+    return (*map(int, total), int(users)), 0.
+
+
+def _large_run(engine: str, folder: str, limit: str, back) -> None:
+    "One engine in a process of its own, so that its largest memory is its own."
+    import importlib
+    import resource
+    import time
+
+    run = {"duckdb": _duckdb_run, "pandas": _pandas_run, "polars": _polars_run}[engine]
+    for library in {"duckdb": ("ibis.backends.duckdb", "pandas"), "pandas": ("pandas", "pyarrow.parquet")}.get(
+            engine, (engine,)):
+        importlib.import_module(library)             # a start is no part of the question
+    start, worked = time.perf_counter(), time.process_time()
+    found, spilled = run(folder, limit)
+    took, worked = time.perf_counter() - start, time.process_time() - worked
+    back.put((found, took, worked, spilled, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3))
+
+
+def large_log():
+    """Visits, clicks and daily users of a generated log: Ibis on DuckDB against pandas and polars at 5 million events.
+    LARGE=1 adds 10 and 30 million and writes the curve to data/large-log/cost.csv."""
+    import csv
+    import multiprocessing
+    import tempfile
+
+    from engagement_book.behavior.events_large import write_log
+    from engagement_book.workbench.house import house
+
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    context, rows = multiprocessing.get_context("spawn"), []
+    for millions in (1, 5, 10, 30) if os.environ.get("LARGE") else (1, 5):
+        with tempfile.TemporaryDirectory() as folder:
+            write_log(folder, millions * 1_000_000, millions * 20_000, np.random.default_rng(0))
+            answers = set()
+            for engine in ("duckdb", "polars", "pandas") if millions == 5 else ("duckdb",):
+                back = context.Queue()
+                process = context.Process(target=_large_run, args=(engine, folder, "500MB", back))
+                process.start()
+                found, took, worked, spilled, most = back.get()
+                process.join()
+                answers.add(found)
+                rows.append({"events": millions * 1_000_000, "engine": engine,
+                             "limit_mb": 500 if engine == "duckdb" else "", "seconds": round(took, 2),
+                             "cpu_seconds": round(worked, 2), "spilled_mb": round(spilled), "most_mb": round(most)})
+                print(f"{millions} M events, {engine:8}{took:8.1f} s ({worked:.1f} s of the processor), {most:6.0f} "
+                      f"MB at most, {spilled:5.0f} MB spilled", flush=True)
+            assert len(answers) == 1, answers
+    if os.environ.get("LARGE"):
+        path = house("data", "large-log", "cost.csv")
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="") as f:
+            out = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
+            out.writeheader()
+            out.writerows(rows)
+        print(f"written to {path}; its SHA-256 belongs into data/datasets.toml")
+
+
 if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
     for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-                  ranking_metrics, content, sequential, serving, weighted_als, retention, baskets):
+                  ranking_metrics, content, sequential, serving, weighted_als, retention, baskets, large_log):
         bench()
