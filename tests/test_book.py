@@ -204,13 +204,20 @@ def test_citations_exist(name):
             assert set(key.split(",")) <= set(claim.citations()), key
 
 
+def computes(module, name: str) -> bool:
+    "Is it a function or class of this module that computes something? An error or a named tuple does not."
+    o = getattr(module, name)
+    nothing = isinstance(o, type) and issubclass(o, (BaseException, tuple))
+    return callable(o) and o.__module__ == module.__name__ and not nothing
+
+
 def test_every_exported_function_of_a_chapter_has_a_check(book):
     "Every public function and class of a chapter module is named by a proof, with wrong versions that were rejected."
     proved = {c["name"].split(".")[0]: c for _, c in of_kind(book, "proof")}
     for name in CHAPTERS:
         module = re.search(r"#\|\s*default_exp (\S+)", "\n".join(c.source for c in cells(name)))[1]
         m = importlib.import_module(f"engagement_book.{module}")
-        functions = [n for n in m.__all__ if callable(getattr(m, n)) and getattr(m, n).__module__ == m.__name__]
+        functions = [n for n in m.__all__ if computes(m, n)]
         assert functions and [n for n in functions if n not in proved] == [], name
 
 
@@ -248,7 +255,7 @@ def test_public_functions_document_each_argument():
         m = importlib.import_module(f"engagement_book.{module}")
         for n in m.__all__:
             o = getattr(m, n)
-            if not callable(o) or o.__module__ != m.__name__:
+            if not computes(m, n):
                 continue
             documented = docments(o, full=True)
             bare += [f"{module}.{n}({k})"

@@ -125,8 +125,7 @@ class _Reports:
     begun: int = -1              # the cell being run
     missing: list | None = None  # walls
     other: bytes = b""           # lines that are no records
-    size, rest = 0, b""
-    forged: bool = False         # a cell was reported twice or out of order
+    size, rest, forged = 0, b"", False       # forged: a cell was reported twice or out of order
 
     def take(self, data: bytes) -> None:
         "Read on; at most MOST bytes are looked at."
@@ -150,9 +149,9 @@ class _Reports:
             found = json.loads(line)
         except (ValueError, RecursionError):
             return None
-        good = isinstance(found, dict) and isinstance(found.get("word"), str) and secrets.compare_digest(
-            found["word"].encode("utf-8", "replace"), self.word.encode())
-        return found if good else None
+        word = found.get("word") if isinstance(found, dict) else None
+        same = isinstance(word, str) and secrets.compare_digest(word.encode(errors="replace"), self.word.encode())
+        return found if same else None
 
 # %% ../../../nbs/00_workbench/auditor/05_listings.ipynb #0ae99371
 def _below(process) -> list:

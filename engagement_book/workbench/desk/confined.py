@@ -33,7 +33,7 @@ from engagement_book.workbench.engine.walls import (
     own_space,
 )
 
-
+# %% ../../../nbs/00_workbench/desk/07_confined.ipynb #22030917
 @dataclass(frozen=True)
 class Limits:
     "What a learner's process may use up."

@@ -220,7 +220,7 @@ def write_table(
         out = csv.DictWriter(f, COLUMNS, lineterminator="\n")
         out.writeheader()
         for r in sorted(rows, key=lambda r: r["chapter"]):
-            out.writerow({k: "" if v is None else f"{v:.6g}" if isinstance(v, float) else v for k, v in r.items()})
+            out.writerow({k: "" if v is None else f"{v:.10g}" if isinstance(v, float) else v for k, v in r.items()})
     os.replace(part, path)
 
 # %% ../../../nbs/00_workbench/engine/08_shake.ipynb #7d38e65a

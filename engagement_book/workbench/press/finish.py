@@ -44,7 +44,7 @@ def _kind(classes: list[str]) -> str:
         return "brands"
     return "regular" if {"far", "fa-regular"} & set(classes) else "solid"
 
-
+# %% ../../../nbs/00_workbench/press/20_finish.ipynb #683727fd
 def with_drawn_icons(page: str) -> str:      # HTML
     "Each icon of the theme's font as a drawing; one that it does not have stays as it is."
     def draw(m):

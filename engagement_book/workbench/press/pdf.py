@@ -167,7 +167,7 @@ def _mend_links(writer, done: list[Printed]) -> None:
         if "/Annots" in page:
             page[NameObject("/Annots")] = kept
 
-
+# %% ../../../nbs/00_workbench/press/17_pdf.ipynb #534ba960
 def join(
     front: Path,             # PDF with title and contents
     done: list[Printed],     # numbered from behind it
@@ -243,7 +243,7 @@ def print_book(
         browser.close()
     return join(front, done, target)
 
-
+# %% ../../../nbs/00_workbench/press/17_pdf.ipynb #c0d9aed1
 def make_pdf(
     chapters: str = "",      # a selection, by default all lessons
 ) -> int:                    # exit code

@@ -97,7 +97,7 @@ def about_lessons(
             found[other].leads.append(n)
     return found
 
-
+# %% ../../../nbs/00_workbench/press/14_reading.ipynb #2c1c7fcd
 def direct_needs(
     said: dict[str, About],          # lesson → what is said of it
 ) -> dict[str, list[str]]:           # lesson → lessons right before it

@@ -29,14 +29,7 @@ from .contents import readme
 from .copying import learner_copy
 from .datasets import data_page
 from .finish import base_url, finish_site
-from engagement_book.workbench.press.manifest import (
-    MANIFEST,
-    OUT,
-    intact,
-    navigation,
-    selection,
-    write_manifest,
-)
+from .manifest import MANIFEST, OUT, intact, navigation, selection, write_manifest
 from .order import lessons_page
 from .pages import chapter_pages
 from .pdf import NAME, PDF, offered

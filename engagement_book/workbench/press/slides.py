@@ -70,7 +70,7 @@ def _pieces(e) -> list[tuple]:       # (element, is it an output?)
         out.append((shown, bool(out)))
     return out
 
-
+# %% ../../../nbs/00_workbench/press/19_slides.ipynb #ad37d955
 def cut_slides(
     page: str,       # HTML of a lesson
 ) -> list[str]:      # HTML of each slide
@@ -125,7 +125,7 @@ def deck(
     return fill("slides.html", title=title_of(name)[0], slides=cut_slides(page), style=_style(),
                 mathjax=mathjax.replace("</script", "<\\/script"))
 
-
+# %% ../../../nbs/00_workbench/press/19_slides.ipynb #32280b60
 def make_slides(
     chapter: str,        # words that fit lessons, e.g. "01_networks/01_mlp"
 ) -> int:                # exit code

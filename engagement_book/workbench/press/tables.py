@@ -29,7 +29,7 @@ def settled(
     return {c["id"]: (name, c) for name, shown in book.items() for c in shown if c["kind"] == "claim"}
 
 
-VERDICTS = ["refuted", "corrected", "built", "reproduced", "not_checkable", "open"]
+VERDICTS = ["contradicted", "refuted", "corrected", "built", "reproduced", "not_checkable", "open"]
 
 
 def _verdict(row: tuple) -> str:
