@@ -1,6 +1,7 @@
 """The book: every chapter runs offline, every record is in its band, the ledger is consistent, every check was
 proved."""
 import ast
+import dataclasses
 import importlib
 import inspect
 import json
@@ -205,9 +206,11 @@ def test_citations_exist(name):
 
 
 def computes(module, name: str) -> bool:
-    "Is it a function or class of this module that computes something? An error or a named tuple does not."
+    "Is it a function or class of this module that computes something? An error or a row of fields does not."
     o = getattr(module, name)
-    nothing = isinstance(o, type) and issubclass(o, (BaseException, tuple))
+    fields = isinstance(o, type) and dataclasses.is_dataclass(o) and not any(map(inspect.isfunction, [
+        v for k, v in vars(o).items() if not k.startswith("__")]))
+    nothing = fields or isinstance(o, type) and issubclass(o, (BaseException, tuple))
     return callable(o) and o.__module__ == module.__name__ and not nothing
 
 

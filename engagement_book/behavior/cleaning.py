@@ -41,7 +41,7 @@ class Column:
     high: float = math.inf   # largest
     values: tuple = ()       # all that may stand in a text column; () for anything
 
-# %% ../../nbs/03_behavior/02_cleaning.ipynb #03baea6f
+# %% ../../nbs/03_behavior/02_cleaning.ipynb #23b5c4f6
 #| code-fold: true
 def _money(text):
     m = PRICE.fullmatch(unicodedata.normalize("NFKC", text).strip().replace("−", "-"))
@@ -54,7 +54,7 @@ def _number(text):
 
 
 def _time(text):
-    found = pd.to_datetime(text.strip(), errors="coerce", format="ISO8601")
+    found = pd.to_datetime(text, errors="coerce", format="ISO8601")
     return None if found is pd.NaT or found.tzinfo is None else found.tz_convert("UTC")
 
 
