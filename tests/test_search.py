@@ -15,7 +15,7 @@ from engagement_book.workbench.press.manifest import OUT
 from engagement_book.workbench.press.search import glossary, search_engine
 
 # of the questions of each language: with this book 19 and 20 are reached, and 10 and 10
-LEAST = {("tuned", "en"): 18, ("tuned", "zh"): 18, ("kept", "en"): 8, ("kept", "zh"): 8}
+LEAST = {("tuned", "en"): 19, ("tuned", "zh"): 19, ("kept", "en"): 8, ("kept", "zh"): 8}
 LARGEST = 413_000
 QUESTIONS = list(csv.DictReader(Path(__file__).with_name("search_questions.csv").open(encoding="utf-8", newline="")))
 
@@ -36,8 +36,8 @@ def test_the_lists_cover_the_book():
     size = defaultdict(int)
     for q in QUESTIONS:
         size[q["list"], q["language"]] += 1
-    assert size == {("tuned", "en"): 20, ("tuned", "zh"): 20, ("kept", "en"): 10, ("kept", "zh"): 10}
-    assert len({q["question"] for q in QUESTIONS}) == 60
+    assert size == {("tuned", "en"): 21, ("tuned", "zh"): 21, ("kept", "en"): 10, ("kept", "zh"): 10}
+    assert len({q["question"] for q in QUESTIONS}) == 62
     parts = {q["page"].partition("/")[0] for q in QUESTIONS if q["page"] in chapters()} - {"index"}
     assert parts == {n.partition("/")[0] for n in chapters() if is_lesson(n)}
 

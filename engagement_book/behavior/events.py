@@ -19,7 +19,10 @@ ZONE = r"(?:Z|[+-]\d\d:?\d\d)$"                     # how a time ends that says 
 class EventError(ValueError):
     "A log that cannot be used as it stands; `rows` are the numbers of its bad rows."
 
-    def __init__(self, says, rows=()):
+    def __init__(self,
+        says: str,       # what is wrong and what was expected
+        rows=(),         # numbers of the bad rows, from 0
+    ):
         super().__init__(says)
         self.rows = [int(r) for r in rows]
 
