@@ -269,3 +269,22 @@ s.stop()
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True,
                           timeout=300)
     assert (done.stdout.strip(), done.stderr) == ("True True", "here again")
+
+
+@needs_spark
+@pytest.mark.parametrize("support", [2, 3])
+def test_patterns_of_itemsets_are_those_of_mllib(session, support):
+    "Several goods to a visit, which the package `prefixspan` does not know; the four sequences of Pei et al. 2001."
+    from pyspark.ml.fpm import PrefixSpan
+
+    from engagement_book.behavior.checks.patterns import FOUR, arrays_of
+    from engagement_book.behavior.patterns import prefixspan
+
+    paper = [[(0,), (0, 1, 2), (0, 2), (3,), (2, 5)], [(0, 3), (2,), (1, 2), (0, 4)],
+             [(4, 5), (0, 1), (3, 5), (2,), (1,)], [(4,), (6,), (0, 5), (2,), (1,), (2,)]]
+    for sequences in (paper, FOUR):
+        frame = session.createDataFrame([([list(v) for v in s],) for s in sequences], ["sequence"])
+        miner = PrefixSpan(minSupport=(support - .5) / len(sequences), maxPatternLength=9)
+        rows = miner.findFrequentSequentialPatterns(frame).collect()
+        theirs = {tuple(tuple(sorted(v)) for v in r.sequence): r.freq for r in rows}
+        assert theirs == prefixspan(arrays_of(sequences), support)

@@ -690,9 +690,36 @@ def lifetime_value():
         row(f"{name} fit of 2,357 customers", f, lifetimes=theirs[name])
 
 
+def sequences():
+    """Patterns in the order of visits: single items, the main category of each visit of 400 households; the package
+    finds the same."""
+    from prefixspan import PrefixSpan
+
+    from engagement_book.behavior.patterns import by_projection, prefixspan, visits_of
+    from engagement_book.workbench.load import load
+
+    journey, keys = load("complete-journey"), ["household_id", "transaction_timestamp"]
+    kind = journey.products.set_index("product_id").product_category
+    sold = journey.transactions
+    sold = sold[sold.household_id.isin(sold.household_id.unique()[:400])]
+    sold = sold.assign(item=sold.product_id.map(kind).factorize(sort=True)[0]).query("item >= 0")
+    spent = sold.groupby([*keys, "item"], as_index=False).sales_value.sum()
+    main = spent.sort_values("sales_value").drop_duplicates(keys, keep="last").sort_values(keys)
+    lists = main.groupby("household_id").item.apply(list).tolist()
+    visits = visits_of(main.household_id, main.transaction_timestamp, main.item)
+    as_sets = [[(i,) for i in s] for s in lists]
+    for support in (180, 120):
+        n = len(prefixspan(visits, support))
+        assert n == len(PrefixSpan(lists).frequent(support))
+        row(f"{n:,} patterns of 400 households", lambda s=support: prefixspan(visits, s),
+            prefixspan=lambda s=support: PrefixSpan(lists).frequent(s))
+    row("the same at support 200, in Python", lambda: by_projection(as_sets, 200),
+        prefixspan=lambda: PrefixSpan(lists).frequent(200))
+
+
 if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
     for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
                   ranking_metrics, content, sequential, serving, weighted_als, retention, baskets, large_log,
-                  lifetime_value):
+                  lifetime_value, sequences):
         bench()
