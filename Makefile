@@ -36,8 +36,9 @@ pdf: .venv/.exported
 slides: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.workbench.press.slides import make_slides; sys.exit(make_slides(sys.argv[1]))" '$(CHAPTER)'
 
+# ROWS='retention baskets' for some of them
 bench: .venv/.exported
-	$(RUN) tests/tools/bench.py
+	$(RUN) tests/tools/bench.py $(ROWS)
 
 # a chapter (or all) under other processors, threads and seeds; KEEP=1 puts its rows into data/shake.csv
 shake: .venv/.exported

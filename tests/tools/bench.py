@@ -1,6 +1,7 @@
 """`make bench`: our speed beside the library a reader would use in production, both in the same run, as ratios.
 Nothing here can fail a test."""
 import os
+import sys
 
 from engagement_book.workbench.engine.environment import STEADY
 
@@ -717,9 +718,14 @@ def sequences():
         prefixspan=lambda: PrefixSpan(lists).frequent(200))
 
 
+BENCHES = (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
+           ranking_metrics, content, sequential, serving, weighted_als, retention, baskets, sequences, large_log,
+           lifetime_value)
+
 if __name__ == "__main__":
+    known = {b.__name__: b for b in BENCHES}
+    if unknown := set(sys.argv[1:]) - known.keys():
+        sys.exit(f"no bench is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
-    for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-                  ranking_metrics, content, sequential, serving, weighted_als, retention, baskets, large_log,
-                  lifetime_value, sequences):
-        bench()
+    for name in sys.argv[1:] or known:
+        known[name]()
