@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engagement_book.behavior import events_large, features
+from engagement_book.behavior import events_large, features, features_text
 from engagement_book.recommend import intent
 from engagement_book.recommend.spark import _local_session, _why_no_spark
 
@@ -132,6 +132,19 @@ def test_a_refused_table_leaves_the_older_file(tmp_path):
     assert pd.read_parquet(path).n.equals(table.n) and len(list(tmp_path.iterdir())) == 1
 
 
+def test_later_texts_move_no_weight_and_no_column_that_was_learnt():
+    train, later = [["a", "b"], ["a", "c", "c"]], [["d", "b", "b"], []]
+    tfidf = features_text.Tfidf().fit(train)
+    before = tfidf.transform(train).toarray()
+    later_rows = tfidf.transform(later).toarray()
+    assert (tfidf.transform(train + [["d"]] * 9).toarray()[:2] == before).all()
+    assert (later_rows == [[0, 1, 0], [0, 0, 0]]).all()
+    table = features_text.TextTable().fit({"comment": train, "search": train[::-1]})
+    assert table.names == ["comment: a", "comment: b", "comment: c", "search: a", "search: b", "search: c"]
+    with pytest.raises(features.NotFitted):
+        features_text.TextTable().transform({})
+
+
 def test_there_is_one_place_for_features():
     assert intent.features_before is features.features_before and intent.FEATURES is features.FEATURES
     assert "recommend" not in inspect.getsource(features).split("__all__")[1]
@@ -141,7 +154,7 @@ def test_the_module_is_light():
     import subprocess
     import sys
 
-    code = ("import sys, engagement_book.behavior.features; "
+    code = ("import sys, engagement_book.behavior.features_text; "
             "assert not {'ibis', 'duckdb', 'sklearn', 'pyarrow.parquet', 'torch'} & set(sys.modules)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
