@@ -183,14 +183,14 @@ def seasonal_ses(
     level = np.array([ses(y[p::season]).level for p in places])
     return level[np.arange(horizon) % season]
 
-# %% ../../nbs/03_behavior/10_demand.ipynb #3cea3999
+# %% ../../nbs/03_behavior/10_demand.ipynb #803fb9f6
 def rolling_origin(
     y: np.ndarray,               # (n,) demand of each period, oldest first, from 0
     first: int,                  # periods known at the first origin
     horizon: int,                # periods to forecast from each origin
     forecast,                    # function (known, horizon) → (horizon,)
     step: int = 1,               # periods from one origin to the next; 1 by default
-) -> tuple:      # (k,) int64 origins, (k, horizon) what came, (k, horizon) what was said
+) -> tuple:      # (k,) int64 origins, (k, horizon) what came, as many that were said
     """Forecasts from many origins, each from its past alone. NothingToTest without one;
     ShortSeries, NegativeDemand, ValueError."""
     y = _demand(y)

@@ -15,7 +15,7 @@ __all__ = ['SOLD', 'CAME', 'five_days', 'seasonal_naive', 'weekend', 'with_a_zer
            'season_means', 'last_known', 'mean_known', 'how_many', 'journeys', 'roll_loop', 'rolled', 'intervals',
            'rank_of', 'by_rank', 'normal_errors', 'interpolated', 'inside', 'count_inside', 'orders', 'cost_of',
            'try_them_all', 'at_rank', 'costs', 'cost_loop', 'expected_cost', 'by_integral', 'order_of', 'z_of',
-           'quantiles', 'two_lines', 'pinball_sklearn', 'fill_loop', 'shelves', 'mean_of_shares', 'bakeries',
+           'quantiles', 'two_lines', 'pinball_sklearn', 'fill_loop', 'shelves', 'mean_of_shares', 'in_one', 'bakeries',
            'how_much_loop', 'ordered', 'of_the_demand']
 
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #4b1ab45b
@@ -623,7 +623,7 @@ pinball = Check("pinball", {"two lines": two_lines, "scikit-learn": pinball_skle
             "an empty test part": ((NOTHING, NOTHING, .5), ValueError),
             "negative demand": ((-SOLD, SOLD, .5), ValueError)})
 
-# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #5a3146aa
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #c8ccd06d
 def fill_loop(demand, order):
     served = sum(min(Fraction(d), Fraction(q)) for d, q in zip(demand, order, strict=True))
     wanted = sum(map(Fraction, demand))
@@ -641,6 +641,10 @@ def mean_of_shares(demand, order):
         return float(np.nanmean(np.where(demand > 0, np.minimum(demand, order) / demand, 1.)))
 
 
+def in_one(demand, order):
+    return fill_loop(demand.sum(keepdims=True), order.sum(keepdims=True))
+
+
 three_days = np.array([3., 4., 9.]), np.full(3, 5.)
 unwanted = np.zeros(2), np.ones(2)
 fill_rate = Check("fill_rate", {"fractions": fill_loop}, shelves(), rtol=1e-9, wrong={
@@ -649,8 +653,7 @@ fill_rate = Check("fill_rate", {"fractions": fill_loop}, shelves(), rtol=1e-9, w
         on=three_days),
     "mean of the daily shares": Wrong(mean_of_shares,
         "an empty Monday weighs as much as a full Saturday", on=three_days),
-    "order over demand": Wrong(lambda d, q: float(min(q.sum() / d.sum(), 1)) if d.any()
-                               else float("nan"),
+    "order over demand": Wrong(in_one,
         "Friday's leftovers do not serve Sunday", on=three_days),
     "what was sold of the order": Wrong(
         lambda d, q: float(np.minimum(d, q).sum() / q.sum()) if q.any() else 0.,
