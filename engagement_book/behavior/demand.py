@@ -7,7 +7,7 @@ __all__ = ['ShortSeries', 'NothingToTest', 'NegativeDemand', 'BadRatio', 'season
            'seasonal_ses', 'rolling_origin', 'error_interval', 'coverage', 'order_quantity', 'order_cost',
            'order_normal', 'pinball']
 
-# %% ../../nbs/03_behavior/10_demand.ipynb #d2acf5ad
+# %% ../../nbs/03_behavior/10_demand.ipynb #f4953cab
 #| code-fold: true
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ class NegativeDemand(ValueError):
 class BadRatio(ValueError):
     "A cost ratio, a level or a share does not lie between 0 and 1."
 
-
+# %% ../../nbs/03_behavior/10_demand.ipynb #aec80a50
+#| code-fold: true
 def _series(y, what="periods"):
     "Numbers as float64, in one row; ValueError for a gap or another shape."
     y = np.asarray(y, dtype=np.float64)

@@ -259,7 +259,7 @@ ses = Check("ses", {"table of weights": ses_by_table}, some_series, rtol=2e-5, a
             "a gap": ((np.array([1., 2., np.nan]),), ValueError),
             "a table": ((SOLD.reshape(3, 3),), ValueError)})
 
-# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #08eb47b5
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #2505e0f5
 @st.composite
 def many_seasons(draw):
     season = draw(st.integers(1, 3))
@@ -282,7 +282,7 @@ def all_as_one(y, season, horizon):
 def season_means(y, season, horizon):
     return places_loop(y, season, horizon, smooth=lambda own: (0, 0, own.mean()))
 
-
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #361595ee
 TREND = np.array([1., 5., 2., 6., 4., 8., 6., 9.])
 two_places = TREND, 2, 3
 seasonal_ses = Check("seasonal_ses", {"table of weights": places_loop}, many_seasons(),
@@ -623,7 +623,7 @@ pinball = Check("pinball", {"two lines": two_lines, "scikit-learn": pinball_skle
             "an empty test part": ((NOTHING, NOTHING, .5), ValueError),
             "negative demand": ((-SOLD, SOLD, .5), ValueError)})
 
-# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #c8ccd06d
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #7f4a994f
 def fill_loop(demand, order):
     served = sum(min(Fraction(d), Fraction(q)) for d, q in zip(demand, order, strict=True))
     wanted = sum(map(Fraction, demand))
@@ -644,7 +644,7 @@ def mean_of_shares(demand, order):
 def in_one(demand, order):
     return fill_loop(demand.sum(keepdims=True), order.sum(keepdims=True))
 
-
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #2cbdcf55
 three_days = np.array([3., 4., 9.]), np.full(3, 5.)
 unwanted = np.zeros(2), np.ones(2)
 fill_rate = Check("fill_rate", {"fractions": fill_loop}, shelves(), rtol=1e-9, wrong={
