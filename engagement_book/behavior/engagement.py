@@ -6,7 +6,7 @@
 __all__ = ['EmptyWindow', 'actives_sets', 'actives_join', 'actives', 'actives_arrays', 'stickiness', 'engagement', 'usage',
            'buying', 'adjusted']
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #0dd87a48
+# %% ../../nbs/03_behavior/03_engagement.ipynb #d449367c
 #| code-fold: true
 import numpy as np
 
@@ -39,14 +39,22 @@ def _known(user, day, first, last):
         raise EmptyLog(f"nobody was here from day {first} to day {last}")
     return user[inside], day[inside].astype(np.int64)
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #96210750
+
+def _calendar(first, last):
+    "Lazy table of the days from `first` to `last`, int32."
+    import ibis
+
+    days = ibis.range(first, last + 1).unnest().name("day").as_table()
+    return days.select(day=days.day.cast("int32"))
+
+# %% ../../nbs/03_behavior/03_engagement.ipynb #15c68caa
 def actives_sets(
     user: np.ndarray,            # (n,) user of each event, any labels
     day: np.ndarray,             # (n,) int, day of each event
     first: int,                  # first day that the log covers
     last: int,                   # last day that the log covers
     window: int = 28,            # days that count, today included; 28 by default
-) -> np.ndarray:                 # (last − first − window + 2,) int64, from the first whole
+) -> np.ndarray:                 # int64, one per day with a whole window, in order
     "Different users of each window, by sets; EmptyLog, EmptyWindow, or EventError."
     _refuse_window(first, last, window)
     user, day = _known(user, day, first, last)
@@ -57,15 +65,7 @@ def actives_sets(
     windows = ([here[d] for d in range(t - window + 1, t + 1)] for t in days)
     return np.array([len(set().union(*w)) for w in windows], dtype=np.int64)
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #035156b2
-def _calendar(first, last):
-    "Lazy table of the days from `first` to `last`, int32."
-    import ibis
-
-    days = ibis.range(first, last + 1).unnest().name("day").as_table()
-    return days.select(day=days.day.cast("int32"))
-
-
+# %% ../../nbs/03_behavior/03_engagement.ipynb #358ea79a
 def actives_join(
     events,                      # Ibis table: user, day int32
     first: int,                  # first day that the log covers
@@ -105,7 +105,7 @@ def actives(
     users = change.select("day", users=inside)
     return users.filter(users.day >= first + window - 1, users.day <= last)
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #7c7bac73
+# %% ../../nbs/03_behavior/03_engagement.ipynb #ba6cf15e
 def _stays(user, day, first, last, window):
     "Of each day of a user: the user's place, begin and end, counted from `first`."
     _refuse_window(first, last, window)
@@ -125,7 +125,7 @@ def actives_arrays(
     first: int,                  # first day that the log covers
     last: int,                   # last day that the log covers
     window: int = 28,            # days that count, today included; 28 by default
-) -> np.ndarray:                 # (last − first − window + 2,) int64, from the first whole
+) -> np.ndarray:                 # int64, one per day with a whole window, in order
     "As `actives`, in memory; EmptyLog, EmptyWindow, or EventError for bad columns."
     begin, end = _stays(user, day, first, last, window)[1:]
     n = last - first + 1
@@ -200,12 +200,12 @@ def buying(
     return row.mutate(repeat_rate=row.again / row.buyers.nullif(0),
                       mean_order=row.cents / row.orders.nullif(0))
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #020c896f
+# %% ../../nbs/03_behavior/03_engagement.ipynb #55875dab
 def adjusted(
     outcome: np.ndarray,         # (n,) what is compared, e.g. dollars
     treated: np.ndarray,         # (n,) bool, the one kind of people or the other
     group: np.ndarray,           # (n,) within which they are alike
-) -> tuple[float, float]:        # difference, its standard error (NaN from single people)
+) -> tuple[float, float]:        # difference, its standard error (NaN if alone)
     "Mean difference within groups, weighted by size; ValueError without a comparison."
     y = np.asarray(outcome, dtype=np.float64)
     t = np.asarray(treated, dtype=bool)

@@ -66,7 +66,7 @@ def actives_pandas(user, day, first, last, window):
     rolling = here.rolling(window).max().iloc[window - 1:] > 0
     return rolling.index.to_numpy(np.int32), rolling.sum(axis=1).to_numpy(np.int64)
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #f4176235
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #2dae0423
 def daily_sum(user, day, first, last, window):
     return actives_loop(user, day, first, last, window, key=lambda i, u, d: (u, d))
 
@@ -78,7 +78,7 @@ def per_event(user, day, first, last, window):
 def warm_up(user, day, first, last, window):
     return actives_loop(user, day, first, last, window, start=lambda f, w: f)
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #035bd771
 def month_so_far(d, t, window):
     return t // window * window <= d <= t
 
@@ -101,7 +101,7 @@ def busy_days(user, day, first, last, window):
     days, users = actives_loop(user, day, first, last, window)
     return days[users > 0], users[users > 0]
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #9258360b
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #289f1396
 PEOPLE = np.array([0] * 4 + [1] * 3 + [2] * 2)             # Ann, Bo, Chen
 DAYS = np.array([0, 1, 1, 4, 2, 3, 7, 1, 6], dtype=np.int32)
 three_days = PEOPLE, DAYS, 0, 7, 3
@@ -124,6 +124,8 @@ WRONG_COUNTS = {
     "the first day that has a row": Wrong(own_first_day,
         "MIN(day) for the day on which the log began", on=early),
 }
+
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #b9f26a3d
 nobody = PEOPLE[:0], DAYS[:0], 0, 7, 3
 outside = PEOPLE, DAYS, 20, 27, 3
 no_days = PEOPLE, DAYS, 0, 7, 0
@@ -131,7 +133,7 @@ too_short = PEOPLE, DAYS, 0, 7, 9
 uneven = PEOPLE[:2], DAYS, 0, 7, 3
 half_days = PEOPLE, DAYS / 2, 0, 7, 3
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #e24349ca
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #2056d634
 def only_users(f):
     "An answer in arrays has no column of days: its place is its day."
     return lambda *case: f(*case)[1]
@@ -144,7 +146,7 @@ def table_of(f, user, day, first, last, window):
         raise KeyError(f"columns day and users are asked for, not {list(found.columns)}")
     return found.day.to_numpy(), found.users.to_numpy()
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #7947b6f6
 NO_WINDOW = {"a window of no day": (no_days, EventError),
              "a window longer than the log": (too_short, EventError)}
 REFUSES = {"an empty log": (nobody, EmptyLog), "nobody in these days": (outside, EmptyLog),
@@ -191,7 +193,7 @@ window_by_default = Check("window by default", {"28 days": lambda age: (age + 34
                     on=(7,)),
 })
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #82c5cb84
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #c9b9f940
 def table_sticky(user, day, first, last, window):
     "From the table: ratio, and the error from two variances and a covariance."
     if not ((day >= first) & (day <= last)).any():
@@ -209,7 +211,7 @@ def table_sticky(user, day, first, last, window):
     spread = max(vc - 2 * ratio * cov + ratio ** 2 * vv, 0.)
     return float(ratio), float(np.sqrt(spread / n) / active.mean())
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #aeb0d265
 def ratio_with(daily, monthly, mean_first=False):
     "A stickiness from two ways to count, with the right error."
     def wrong(user, day, first, last, window):
@@ -222,7 +224,7 @@ def ratio_with(daily, monthly, mean_first=False):
             return float(np.mean(a / b) if mean_first else a.sum() / b.sum()), error
     return wrong
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #5d32e7e4
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #7265ece2
 def as_if_events(user, day, first, last, window):
     "Every day of a window is taken for a person."
     ratio = table_sticky(user, day, first, last, window)[0]
@@ -241,7 +243,7 @@ def with_n(user, day, first, last, window):
     n = len(set(user[(day >= first) & (day <= last)].tolist()))
     return ratio, error * np.sqrt((n - 1) / n)
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #08de77a3
 two_people = logs().filter(
     lambda c: len(set(c[0][(c[1] >= c[2]) & (c[1] <= c[3])].tolist())) > 1)
 ann_alone = PEOPLE[:4], DAYS[:4], 0, 7, 3
@@ -263,7 +265,7 @@ stickiness = Check("stickiness", {"table and covariance": table_sticky}, two_peo
     "n for n − 1": Wrong(with_n, "the mean is estimated from the same people", on=three_days),
 }, refuses=NO_WINDOW | REFUSES | {"a log of one user": (ann_alone, OneUser)})
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #b1266cfb
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #a3610c37
 def curves_loop(user, day, first, last, week, month, count=actives_loop, days=None, share=None):
     found = {w: dict(zip(*(v.tolist() for v in count(user, day, first, last, w)), strict=True))
              for w in {1, week, month}}
@@ -280,7 +282,7 @@ def curves_of(f, user, day, first, last, week, month):
     found = found.sort_values("day")
     return {c: found[c].to_numpy() for c in found}
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #d0fae9e2
 @st.composite
 def two_windows(draw):
     user, day, first, last, month = draw(logs())
@@ -293,6 +295,8 @@ def every_day(found, month):
 
 of_the_three = PEOPLE, DAYS, 0, 7, 2, 3
 quiet_month = np.array([0]), np.array([0], dtype=np.int32), 0, 4, 1, 2
+
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #ec02e7da
 engagement = Check("engagement", {"loops": curves_loop}, two_windows(), examples=6, seconds=90.,
                    use=curves_of, wrong={
     "sums of daily actives": Wrong(lambda *a: curves_loop(*a, count=daily_sum),
@@ -310,7 +314,7 @@ engagement = Check("engagement", {"loops": curves_loop}, two_windows(), examples
 }, refuses={"a week of no day": ((PEOPLE, DAYS, 0, 7, 0, 3), EventError),
             "a month longer than the log": ((PEOPLE, DAYS, 0, 7, 2, 9), EventError)})
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #4b7935db
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #c87af2cd
 COUNTS = ("users", "visits", "dwell_ms", "impressions", "bought", "clicked")
 RATIOS = ("visits_a_user", "dwell_s", "click_rate", "conversion")
 
@@ -338,7 +342,7 @@ def usage_loop(user, time_ms, kind, of, gap=1_800_000, key=lambda u: u, hits=set
               "conversion": over(n["bought"], n["visits"])}
     return n | shares | (ratio(n, user, kind, of) if ratio else {})
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #aab8701c
 def usage_of(f, user, time_ms, kind, of, *gap):
     frame = pd.DataFrame({"event_id": np.arange(len(user)), "user": user, "time_ms": time_ms,
                           "kind": kind, "of": pd.array(of, dtype="Int64")})
@@ -348,7 +352,7 @@ def usage_of(f, user, time_ms, kind, of, *gap):
         raise TypeError(f"one row with counts int64 is asked for, not {row}")
     return {c: int(v) if c in COUNTS else float(v) for c, v in row.items()}
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #0c802716
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #96c92838
 @st.composite
 def shopping(draw):
     user, t, _ = draw(timed())
@@ -365,7 +369,7 @@ def rates_by_person(n, user, kind, of):
     rates = [hits[u] / shown[u] for u in shown if shown[u]]
     return {"click_rate": float(np.mean(rates)) if rates else float("nan")}
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #f109aa16
 def buyers_by_person(n, user, kind, of):
     buyers = {u for u, k in zip(user.tolist(), kind, strict=True) if k == "purchase"}
     return {"conversion": len(buyers) / n["users"]}
@@ -405,7 +409,7 @@ usage = Check("usage", {"loops": usage_loop}, shopping(), examples=16, seconds=6
         "a share of nothing has no value", on=all_searches),
 })
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #5bdf50ce
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #c53fa343
 def buying_loop(user, day, cents, order=lambda i, d: d, least=2, rate=None, mean=None):
     orders = {}
     for i, (u, d) in enumerate(zip(user.tolist(), day.tolist(), strict=True)):
@@ -426,7 +430,7 @@ def buying_of(f, user, day, cents):
     return {c: float(v) if c in ("repeat_rate", "mean_order") else int(v)
             for c, v in row.items()}
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #34f4fbaa
 def mean_of_means(orders):
     means = [np.mean(list(o.values())) for o in orders.values()]
     return {"mean_order": float(np.mean(means))}
@@ -435,7 +439,7 @@ def mean_of_means(orders):
 def later_orders(n):
     return {"repeat_rate": (n["orders"] - n["buyers"]) / n["orders"]}
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #f8432951
 @st.composite
 def bills(draw, least=1):
     n = draw(st.integers(least, 8))
@@ -459,7 +463,7 @@ buying = Check("buying", {"fractions": buying_loop}, bills(), examples=16, secon
     "three orders or more": (lambda *a: buying_loop(*a, least=3), "> 2 for ≥ 2"),
 })
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #063f675d
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #a9c92c6f
 def adjusted_loop(outcome, treated, group, share=None, spread=statistics.variance):
     rows = list(zip(outcome.tolist(), treated.tolist(), group.tolist(), strict=True))
     names = sorted({g for _, _, g in rows})
@@ -485,7 +489,7 @@ def adjusted_regression(outcome, treated, group):
     slope = np.linalg.lstsq(design, outcome, rcond=None)[0][len(names):]
     return float(slope @ size / len(outcome)), error
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #e6f9c0f9
 @st.composite
 def people(draw):
     k = draw(st.integers(1, 3))
@@ -498,7 +502,7 @@ def people(draw):
     y = draw(st.lists(st.integers(0, 20), min_size=len(group), max_size=len(group)))
     return np.array(y, dtype=float), np.array(treated), np.array(group)
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #a9173cc0
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #4a141df2
 def as_it_is(outcome, treated, group):
     return adjusted_loop(outcome, treated, np.zeros(len(group)))
 
@@ -523,7 +527,7 @@ def turned(outcome, treated, group):
     difference, error = adjusted_loop(outcome, treated, group)
     return -difference, error
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #48ec87b8
 fans = (np.array([0., 2, 2, 10, 10, 10, 13, 13, 15, 0, 1]),
         np.array([0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0], dtype=bool),
         np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0]))
@@ -531,6 +535,8 @@ more_fans = (np.array([0., 1, 2, 2, 3, 10, 11, 15, 16, 17, 18.]),
              np.array([0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1], dtype=bool),
              np.array([0] * 5 + [1] * 6))
 no_fan_apart = fans[0][:3], np.ones(3, dtype=bool), fans[2][:3]
+
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #9fe389bb
 adjusted = Check("adjusted", {"statistics": adjusted_loop, "regression": (
     adjusted_regression, 1e-7)}, people(), rtol=1e-9, atol=1e-9, parts=("difference", "error"),
                  wrong={
@@ -548,7 +554,7 @@ adjusted = Check("adjusted", {"statistics": adjusted_loop, "regression": (
 }, refuses={"only one kind in a group": (no_fan_apart, ValueError),
             "nobody": ((np.zeros(0), np.zeros(0, bool), np.zeros(0)), ValueError)})
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #d6f8b545
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #95ae307d
 def order_loop(customer, day, cents, key=lambda i, u, d: (u, d)):
     rows = enumerate(zip(customer.tolist(), day.tolist(), strict=True))
     orders = {key(i, u, d) for i, (u, d) in rows}
@@ -561,7 +567,7 @@ def mean_by_customer(customer, day, cents):
     return float(np.mean([order_loop(*(x[customer == u] for x in (customer, day, cents)))
                           for u in np.unique(customer)]))
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #61d2df42
 hints_of_order = (
     "How many orders are in the example? Two of the four lines belong together: which, and how "
     "does one see it?",
@@ -583,7 +589,7 @@ order_value = Check("order_value", {"sets": order_loop}, bills(least=0), wrong={
         "no order costs nothing: NaN"),
 }, hints=hints_of_order)
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #da735688
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #e4b4b791
 def quiet_of(f, user, day, today, window):
     found = lazy(f, pd.DataFrame({"user": user, "day": day}), today, window).sort_values("user")
     return {c: [int(v) for v in found[c]] for c in sorted(found.columns)}
@@ -597,7 +603,7 @@ def quiet_loop(user, day, today, window, gone=lambda d, t, w: d <= t - w, known=
     found = {u: d for u, d in sorted(last.items()) if gone(d, today, window)}
     return {"last_day": list(found.values()), "user": list(found)}
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #935fb08a
 @st.composite
 def questions(draw):
     user, day, _, _, window = draw(logs())
@@ -626,7 +632,7 @@ gone_quiet = Check("gone_quiet", {"loops": quiet_loop}, questions(), examples=14
     "The window that ends with today holds the days d with today - window < d. Outside is "
     "last_day <= today - window."))
 
-# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #ac71d0e8
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #6cf0b580
 def here_list(f):
     def counts(user, day, first, last, window):
         if last - first + 1 < window:
@@ -641,7 +647,7 @@ def plain_logs(draw):
     user, day, first, last, window = draw(logs())
     return user.tolist(), day.tolist(), first, last, window
 
-
+# %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #adae5ef0
 plain_three = PEOPLE.tolist(), DAYS.tolist(), 0, 7, 3
 plain_daily = PEOPLE.tolist(), DAYS.tolist(), 0, 7, 1
 plain_short = [0], [0], 0, 1, 3
