@@ -6,7 +6,7 @@
 __all__ = ['EmptyWindow', 'actives_sets', 'actives_join', 'actives', 'actives_arrays', 'stickiness', 'engagement', 'usage',
            'buying', 'adjusted']
 
-# %% ../../nbs/03_behavior/03_engagement.ipynb #d449367c
+# %% ../../nbs/03_behavior/03_engagement.ipynb #0dd87a48
 #| code-fold: true
 import numpy as np
 
@@ -39,7 +39,8 @@ def _known(user, day, first, last):
         raise EmptyLog(f"nobody was here from day {first} to day {last}")
     return user[inside], day[inside].astype(np.int64)
 
-
+# %% ../../nbs/03_behavior/03_engagement.ipynb #2aabcfbe
+#| code-fold: true
 def _calendar(first, last):
     "Lazy table of the days from `first` to `last`, int32."
     import ibis

@@ -516,6 +516,40 @@ def retention():
         **{"scipy logrank": lambda: stats.logrank(*sides)})
 
 
+def engagement():
+    """Households of every day, week and four weeks of a supermarket's year; all ways give the same 338 numbers."""
+    import tempfile
+
+    import ibis
+    import pandas as pd
+
+    from engagement_book.behavior.engagement import actives, actives_arrays, actives_join
+    from engagement_book.workbench.load import load
+
+    baskets = load("complete-journey").transactions.drop_duplicates("basket_id")
+    local = baskets.transaction_timestamp.dt.tz_localize("UTC").dt.tz_convert("America/New_York")
+    day = local.dt.day_of_year.to_numpy("int32") - np.int32(1)
+    home = baskets.household_id.to_numpy()
+
+    def rolling():
+        here = pd.crosstab(day, home).reindex(range(365), fill_value=0)
+        return (here.rolling(28).max().iloc[27:] > 0).sum(axis=1).to_numpy()
+
+    with tempfile.TemporaryDirectory() as folder:
+        pd.DataFrame({"user": home, "day": day}).to_parquet(f"{folder}/days.parquet")
+        con = ibis.duckdb.connect(threads=1)
+        con.raw_sql("SET enable_progress_bar = false")
+        table = con.read_parquet(f"{folder}/days.parquet")
+        ways = {f.__name__: lambda f=f: con.execute(f(table, 0, 364).order_by("day")).users.to_numpy()
+                for f in (actives, actives_join)}
+        arrays = lambda: actives_arrays(home, day, 0, 364)
+        assert all((f() == arrays()).all() for f in (*ways.values(), rolling))
+        peers = {"range join": ways["actives_join"], "pandas": rolling}
+        row("28-day actives by stays, DuckDB", ways["actives"], **peers)
+        row("the same in NumPy", arrays, **peers)
+        con.disconnect()
+
+
 def baskets():
     """Frequent itemsets of a real shop, from a table of True and False to supports; all ways find the same 2,073."""
     import pandas as pd
@@ -729,3 +763,9 @@ if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
     for name in sys.argv[1:] or known:
         known[name]()
+
+
+    for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
+                  ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, baskets,
+                  large_log, lifetime_value, sequences):
+        bench()
