@@ -395,6 +395,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                        'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.never': ( '03_behavior/checks/features.html#never',
                                                                                                               'engagement_book/behavior/checks/features.py'),
+                                                          'engagement_book.behavior.checks.features.not_above': ( '03_behavior/checks/features.html#not_above',
+                                                                                                                  'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.ntile': ( '03_behavior/checks/features.html#ntile',
                                                                                                               'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.number_of': ( '03_behavior/checks/features.html#number_of',

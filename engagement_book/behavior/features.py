@@ -118,7 +118,7 @@ def features_before(
                      money / np.maximum(orders, 1), *recent,
                      (last - first) / np.maximum(orders - 1, 1)], axis=1)
 
-# %% ../../nbs/03_behavior/05_features.ipynb #64d9738b
+# %% ../../nbs/03_behavior/05_features.ipynb #d38edba5
 def _moved(a, b):
     "Cells that differ; all of them if the tables do not even have the same rows."
     if a.shape != b.shape:
@@ -131,7 +131,7 @@ def leaks(
     log: pd.DataFrame,           # one row per order, with the column `day`
     cutoff: int,                 # last day that is known
 ) -> dict:                       # what was done to the future → cells that moved
-    """Cells of a table that move with the future; EmptyLog, NothingKnown, and ValueError
+    """Cells of a table that move with the future; EmptyLog, NothingKnown, ValueError
     for a log that ends by then, which would prove nothing."""
     known = _past(log.day.to_numpy(), cutoff)
     past = log[known]
@@ -197,7 +197,7 @@ def scores(
     below = np.searchsorted(np.sort(values), values)
     return 1 + k * below.astype(np.int64) // len(values)
 
-# %% ../../nbs/03_behavior/05_features.ipynb #5942754d
+# %% ../../nbs/03_behavior/05_features.ipynb #114fdb54
 def _centre_width(x, kind):
     if kind == "standard":
         return x.mean(0), x.std(0)
@@ -229,7 +229,8 @@ class Scaler:
         centre, width = _centre_width(x, self.kind)
         flat = np.flatnonzero((x.min(0) == x.max(0)) | ~(width > 0))
         if len(flat):
-            raise ConstantColumn(f"column {flat[0]} has no width for a {self.kind} scale")
+            raise ConstantColumn(f"column {flat[0]} has no width for a "
+                                 f"{self.kind} scale")
         self.centre = centre
         self.width = width
         return self
@@ -247,7 +248,8 @@ def transform(self: Scaler,
         raise NotFitted("fit the scale on training rows first")
     return (_given(x, "numbers").astype(float) - self.centre) / self.width
 
-# %% ../../nbs/03_behavior/05_features.ipynb #df5df6d7
+# %% ../../nbs/03_behavior/05_features.ipynb #23eebff5
+#| code-fold: true
 def _same(a, b):
     "Are two cells equal, with their types?"
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):

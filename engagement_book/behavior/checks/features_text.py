@@ -84,7 +84,7 @@ def tfidf_loop(train, later, smooth, idf=None, count=list.count, learn=lambda tr
     rows = [[count(t, w) * idf(n, d) for w, d in zip(terms, df, strict=True)] for t in later]
     return np.array([[v / (length(r) or 1) for v in r] for r in rows]).reshape(len(later), -1)
 
-# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #da090bbf
+# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #55de64d5
 some_words = st.lists(st.sampled_from(["a", "b", "c", "好", "屏幕"]), max_size=5)
 three_texts = st.lists(some_words, min_size=1, max_size=4).filter(any)
 to_weigh = st.tuples(three_texts, st.lists(some_words, min_size=1, max_size=3), st.booleans())
@@ -121,7 +121,7 @@ Tfidf = Check("Tfidf", {"TfidfVectorizer": by_sklearn, "loops": tfidf_loop}, to_
             "no text": (([], THREE, True), ValueError),
             "no word": (([[], []], THREE, True), ValueError)})
 
-
+# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #02ea661e
 def by_default(Tfidf, train, later):
     return Tfidf().fit(train).transform(later).toarray()
 
@@ -218,7 +218,7 @@ def means_loop(texts, known, unknown=characters, first=own, divide=len, of=lambd
         share.append(sum(w in known for w in text) / len(text) if text else 0.)
     return np.array(means, dtype=float), np.array(share, dtype=float)
 
-# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #42def94d
+# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #0ddb3bf9
 @st.composite
 def with_a_table(draw):
     known = draw(st.lists(st.sampled_from(WORDS), unique=True))
@@ -237,7 +237,7 @@ def nothing(w, known):
 def once(text):
     return sorted(set(text))
 
-
+# %% ../../../nbs/03_behavior/checks/05_features_text.ipynb #7718fee8
 screen = [["屏幕", "电池", "呀"]], ["屏幕", "电", "池"]
 twice = [["好", "好", "屏幕"]], ["好", "屏幕"]
 mean_vectors = Check("mean_vectors", {"loops": means_loop}, with_a_table(), use=meant,
