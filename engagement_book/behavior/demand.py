@@ -29,7 +29,7 @@ class NegativeDemand(ValueError):
 class BadRatio(ValueError):
     "A cost ratio, a level or a share does not lie between 0 and 1."
 
-# %% ../../nbs/03_behavior/10_demand.ipynb #aec80a50
+# %% ../../nbs/03_behavior/10_demand.ipynb #a4bf4c36
 #| code-fold: true
 def _series(y, what="periods"):
     "Numbers as float64, in one row; ValueError for a gap or another shape."
@@ -41,7 +41,8 @@ def _series(y, what="periods"):
                          f"the first at {gaps[0]}")
     return y
 
-
+# %% ../../nbs/03_behavior/10_demand.ipynb #650b24c1
+#| code-fold: true
 def _demand(y, what="periods"):
     "As `_series`, from 0."
     y = _series(y, what)

@@ -752,9 +752,16 @@ def sequences():
         prefixspan=lambda: PrefixSpan(lists).frequent(200))
 
 
-BENCHES = (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-           ranking_metrics, content, sequential, serving, weighted_als, retention, baskets, sequences, large_log,
-           lifetime_value)
+                  BENCHES, mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours,
+                  factorization, ranking_metrics, content, sequential, serving, weighted_als, retention, baskets,
+                  sequences, large_log, lifetime_value, def, demand, Simple, exponential, smoothing, of, one,
+                  department, s, weeks, ours, must, not, have, a, larger, sum, of, squares, import, warnings, from,
+                  statsmodels, tsa, holtwinters, import, SimpleExpSmoothing, from, engagement_book, behavior, demand,
+                  import, ses, from, engagement_book, workbench, load, import, load, weeks, load, walmart, weeks,
+                  query, Dept, 38, Weekly_Sales, to_numpy, statsmodels, lambda, SimpleExpSmoothing, weeks,
+                  initialization_method, estimated, fit, with, warnings, catch_warnings, warnings, simplefilter,
+                  ignore, assert, ses, weeks, error, 2, len, weeks, statsmodels, sse, 1, 1e, 9, row, f, exponential,
+                  smoothing, of, len, weeks, weeks, lambda, ses, weeks, statsmodels, statsmodels):
 
 if __name__ == "__main__":
     known = {b.__name__: b for b in BENCHES}
@@ -767,5 +774,5 @@ if __name__ == "__main__":
 
     for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
                   ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, baskets,
-                  large_log, lifetime_value, sequences):
+                  large_log, lifetime_value, sequences, demand):
         bench()

@@ -396,7 +396,7 @@ def interpolated(forecast, errors, share=.8):
     low, high = np.quantile(errors, [(1 - share) / 2, (1 + share) / 2])
     return forecast + low, forecast + high
 
-# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #a43d4823
+# %% ../../../nbs/03_behavior/checks/10_demand.ipynb #d32250d2
 nine_errors = np.array([6.]), np.array([1., -1, 1, 1, 2, -1, -1, 1, 3]), .8
 nineteen = np.array([6.]), np.arange(-9., 10) ** 3 / 50, .8
 error_interval = Check("error_interval", {"ranks": by_rank}, intervals(), rtol=1e-12,
@@ -416,7 +416,8 @@ error_interval = Check("error_interval", {"ranks": by_rank}, intervals(), rtol=1
             "no errors": ((np.array([6.]), NOTHING, .5), ValueError),
             "a share of 1": ((*nineteen[:2], 1.), ValueError),
             "a share of 80": ((*nineteen[:2], 80.), ValueError),
-            "a gap": ((np.array([6.]), np.array([np.nan] * 20), .8), ValueError)})
+            "an error is missing": ((np.array([6.]), np.array([np.nan] * 20), .8), ValueError),
+            "a forecast is missing": ((np.array([np.nan]), *nineteen[1:]), ValueError)})
 
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #39fe77f4
 @st.composite
