@@ -686,6 +686,7 @@ def lifetime_value():
     import warnings
 
     import pandas as pd
+    from lifetimes import BetaGeoFitter, GammaGammaFitter, ParetoNBDFitter
 
     from engagement_book.behavior.lifetime_value import (
         bg_nbd,
@@ -706,12 +707,6 @@ def lifetime_value():
     again = x > 0
     ours = {"BG/NBD": lambda: bg_nbd(x, t_x, age), "Pareto/NBD": lambda: pareto_nbd(x, t_x, age),
             "Gamma-Gamma": lambda: gamma_gamma(x[again], spend[again])}
-    try:
-        from lifetimes import BetaGeoFitter, GammaGammaFitter, ParetoNBDFitter
-    except ImportError as e:
-        for name, f in ours.items():
-            print(f"{name + ' fit of 2,357 customers':46}{best_time(f) * 1e3:11.3f} ms   lifetimes: {e}")
-        return
     warnings.simplefilter("ignore")
     theirs = {"BG/NBD": lambda: BetaGeoFitter().fit(x, t_x, age),
               "Pareto/NBD": lambda: ParetoNBDFitter().fit(x, t_x, age),
@@ -752,16 +747,26 @@ def sequences():
         prefixspan=lambda: PrefixSpan(lists).frequent(200))
 
 
-                  BENCHES, mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours,
-                  factorization, ranking_metrics, content, sequential, serving, weighted_als, retention, baskets,
-                  sequences, large_log, lifetime_value, def, demand, Simple, exponential, smoothing, of, one,
-                  department, s, weeks, ours, must, not, have, a, larger, sum, of, squares, import, warnings, from,
-                  statsmodels, tsa, holtwinters, import, SimpleExpSmoothing, from, engagement_book, behavior, demand,
-                  import, ses, from, engagement_book, workbench, load, import, load, weeks, load, walmart, weeks,
-                  query, Dept, 38, Weekly_Sales, to_numpy, statsmodels, lambda, SimpleExpSmoothing, weeks,
-                  initialization_method, estimated, fit, with, warnings, catch_warnings, warnings, simplefilter,
-                  ignore, assert, ses, weeks, error, 2, len, weeks, statsmodels, sse, 1, 1e, 9, row, f, exponential,
-                  smoothing, of, len, weeks, weeks, lambda, ses, weeks, statsmodels, statsmodels):
+def demand():
+    "Simple exponential smoothing of one department's weeks; ours must not have a larger sum of squares."
+    import warnings
+
+    from statsmodels.tsa.holtwinters import SimpleExpSmoothing
+
+    from engagement_book.behavior.demand import ses
+    from engagement_book.workbench.load import load
+
+    weeks = load("walmart").weeks.query("Dept == 38").Weekly_Sales.to_numpy()
+    statsmodels = lambda: SimpleExpSmoothing(weeks, initialization_method="estimated").fit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert ses(weeks).error ** 2 * len(weeks) <= statsmodels().sse * (1 + 1e-9)
+        row(f"exponential smoothing of {len(weeks)} weeks", lambda: ses(weeks), statsmodels=statsmodels)
+
+
+BENCHES = (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
+           ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, baskets, sequences,
+           lifetime_value, demand, large_log)
 
 if __name__ == "__main__":
     known = {b.__name__: b for b in BENCHES}
@@ -770,9 +775,3 @@ if __name__ == "__main__":
     print(f"one thread each; NumPy {np.__version__}; shortest of 5 rounds")
     for name in sys.argv[1:] or known:
         known[name]()
-
-
-    for bench in (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-                  ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, baskets,
-                  large_log, lifetime_value, sequences, demand):
-        bench()
