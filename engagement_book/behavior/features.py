@@ -42,7 +42,7 @@ def _given(values, what):
                          f"the first at {place}")
     return values
 
-# %% ../../nbs/03_behavior/05_features.ipynb #b49de88e
+# %% ../../nbs/03_behavior/05_features.ipynb #1ec0c407
 def _past(day, cutoff, *columns):
     "Which orders are known; EmptyLog, NothingKnown, ValueError for unequal lengths."
     if not len(day):
@@ -67,12 +67,13 @@ def rfm(
     ValueError for a gap or unequal lengths."""
     day = _given(day, "days")
     money = _given(money, "amounts")
+    customer = _given(customer, "customers")
     known = _past(day, cutoff, customer, money)
     when = day[known].astype(np.int64)
-    who, place = np.unique(np.asarray(customer)[known], return_inverse=True)
+    place, who = pd.factorize(customer[known], sort=True)
     last = np.full(len(who), when.min())
     np.maximum.at(last, place, when)
-    visits = np.unique(place * (np.ptp(when) + 1) + when - when.min())
+    visits = pd.unique(place * (np.ptp(when) + 1) + when - when.min())
     often = np.bincount(visits // (np.ptp(when) + 1))
     spent = np.bincount(place, money[known])
     return who, np.stack([cutoff - last, often, spent], axis=1).astype(float)

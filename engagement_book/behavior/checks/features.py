@@ -92,7 +92,7 @@ no_amount = WHO, WHEN, np.where(WHO == 3, np.nan, PAID), 10
 no_day = WHO, np.where(WHO == 3, np.nan, WHEN), PAID, 10
 of_nobody = WHO[:0], WHEN[:0], PAID[:0], 10
 
-# %% ../../../nbs/03_behavior/checks/05_features.ipynb #85e8d142
+# %% ../../../nbs/03_behavior/checks/05_features.ipynb #3911f76e
 rfm = Check("rfm", {"loops": rfm_loops, "pandas": rfm_pandas}, logs(), rtol=1e-12, wrong={
     "the whole file": Wrong(lambda *a: rfm_loops(*a, known=lambda d, c: d > -1),
         "no cut: the future counts", on=FIVE),
@@ -108,6 +108,7 @@ rfm = Check("rfm", {"loops": rfm_loops, "pandas": rfm_pandas}, logs(), rtol=1e-1
     "mean for sum": (lambda *a: rfm_loops(*a, spent=mean_of), "M is a sum here"),
 }, refuses={"no order": (of_nobody, ValueError), "before the first order": (nobody_yet, ValueError),
             "no amount": (no_amount, ValueError), "no day": (no_day, ValueError),
+            "no customer": ((np.where(WHO == 3, np.nan, WHO), WHEN, PAID, 10), ValueError),
             "an amount too few": ((WHO, WHEN, PAID[:-1], 10), ValueError)})
 
 # %% ../../../nbs/03_behavior/checks/05_features.ipynb #9f2ac4a4
