@@ -803,8 +803,8 @@ def features():
 
 
 BENCHES = (mlp, adam, convolution, recurrent, attention, words, pretraining, neighbours, factorization,
-           ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, features, baskets, sequences,
-           lifetime_value, demand, large_log)
+           ranking_metrics, content, sequential, serving, weighted_als, engagement, retention, features, baskets,
+           sequences, lifetime_value, demand, large_log)
 
 if __name__ == "__main__":
     known = {b.__name__: b for b in BENCHES}
