@@ -4,28 +4,24 @@
 
 # %% auto #0
 __all__ = ['without_sign', 'lin_scores', 'lin_may', 'for_lin', 'best', 'best_120', 'k_and_place', 'best_nan', 'two', 'four',
-           'all_of_four', 'wide_scores', 'best_for_many', 'whole', 'sizes', 'clouds', 'one_long', 'far_in_8_bits',
-           'one_nan', 'far_below', 'assign', 'assign_bits', 'in_a_row', 'slow', 'far_start', 'in_whole', 'apart',
-           'kmeans', 'kmeans_whole', 'three_items', 'two_centres', 'upwards', 'a_place', 'search', 'search_ties',
-           'search_all', 'some_lists', 'short_list', 'index_recall', 'few_floats', 'small_arrays', 'ODD_NAMES', 'packs',
-           'thirds', 'objects', 'save_pack', 'CLEAN', 'one_bit', 'damage', 'load_pack', 'SCHEMA', 'FINE', 'ODD',
-           'from_fine', 'right', 'with_one', 'spoilt', 'less_one', 'cut', 'anna', 'JUST_OUTSIDE', 'messages',
-           'check_request', 'two_tables', 'lins_visit', 'scale', 'few_bits', 'scale_bits', 'SHOP', 'LIN', 'lins_pack',
-           'in_stock', 'asks', 'looks', 'stranger', 'serve', 'serve_stock', 'few_clicks', 'few_views', 'four_counts',
-           'counts', 'drift_z', 'hints_of_merge', 'two_shards', 'merge_shards', 'tables8', 'halves', 'eight_bit',
-           'hints_of_handler', 'the_shop', 'lin_asks', 'bo_asks', 'handler', 'shelves', 'best_loop', 'asked_for',
-           'filtered_late', 'struck_out', 'negated', 'many_ties', 'last_of_ties', 'never', 'one_missing', 'many_loop',
-           'asked_for_many', 'crowds', 'one_bound', 'cloud', 'by_sklearn', 'squares_as_they_are', 'in_8_bits',
-           'on_8_bits', 'half_squares_of_8_bits', 'lloyd', 'by_scipy', 'moved_apart', 'steps_left_out',
-           'on_whole_numbers', 'cut_off', 'through_ivf', 'dot', 'minus_distance', 'cells_loop', 'query', 'crowded',
-           'last_first', 'random_case', 'exact', 'positions', 'recall_isin', 'same_place', 'over_found', 'several',
-           'written', 'read_zip', 'saved_and_read', 'what_went_in', 'with_arrays', 'through_json', 'halved',
-           'through_savez', 'hurt', 'from_file', 'as_written', 'only_zip', 'by_schema', 'without', 'true_as_one',
-           'without_cart', 'with_training', 'by_scaler', 'own_scale', 'of_8_bits', 'worlds', 'contract',
-           'strangers_fail', 'serve_and_stock', 'off_the_shelf', 'signed_root', 'z_with', 'wald', 'today_only',
-           'merged_loop', 'by_arrival', 'joined', 'heads', 'heads_of_all', 'shards', 'eight_loop', 'eight_typed_in',
-           'half_away', 'zeros_have_no_step', 'one_step_per_column', 'handled_loop', 'breaking', 'shelf_emptied',
-           'places_only', 'small_shops']
+           'all_of_four', 'wide_scores', 'best_for_many', 'three_items', 'two_centres', 'upwards', 'a_place', 'search',
+           'search_ties', 'search_all', 'some_lists', 'short_list', 'index_recall', 'few_floats', 'small_arrays',
+           'ODD_NAMES', 'packs', 'thirds', 'objects', 'save_pack', 'CLEAN', 'one_bit', 'damage', 'load_pack', 'SCHEMA',
+           'FINE', 'ODD', 'from_fine', 'right', 'with_one', 'spoilt', 'less_one', 'cut', 'anna', 'JUST_OUTSIDE',
+           'messages', 'check_request', 'two_tables', 'lins_visit', 'scale', 'few_bits', 'scale_bits', 'SHOP', 'LIN',
+           'lins_pack', 'in_stock', 'asks', 'looks', 'stranger', 'serve', 'serve_stock', 'few_clicks', 'few_views',
+           'four_counts', 'counts', 'drift_z', 'hints_of_merge', 'two_shards', 'merge_shards', 'tables8', 'halves',
+           'eight_bit', 'hints_of_handler', 'the_shop', 'lin_asks', 'bo_asks', 'handler', 'shelves', 'best_loop',
+           'asked_for', 'filtered_late', 'struck_out', 'negated', 'many_ties', 'last_of_ties', 'never', 'one_missing',
+           'many_loop', 'asked_for_many', 'crowds', 'one_bound', 'through_ivf', 'dot', 'minus_distance', 'cells_loop',
+           'query', 'crowded', 'last_first', 'random_case', 'exact', 'positions', 'recall_isin', 'same_place',
+           'over_found', 'several', 'written', 'read_zip', 'saved_and_read', 'what_went_in', 'with_arrays',
+           'through_json', 'halved', 'through_savez', 'hurt', 'from_file', 'as_written', 'only_zip', 'by_schema',
+           'without', 'true_as_one', 'without_cart', 'with_training', 'by_scaler', 'own_scale', 'of_8_bits', 'worlds',
+           'contract', 'strangers_fail', 'serve_and_stock', 'off_the_shelf', 'signed_root', 'z_with', 'wald',
+           'today_only', 'merged_loop', 'by_arrival', 'joined', 'heads', 'heads_of_all', 'shards', 'eight_loop',
+           'eight_typed_in', 'half_away', 'zeros_have_no_step', 'one_step_per_column', 'handled_loop', 'breaking',
+           'shelf_emptied', 'places_only', 'small_shops']
 
 # %% ../../../nbs/04_recommend/checks/07_serving.ipynb #2537994c
 import hashlib
@@ -33,7 +29,6 @@ import io
 import json
 import os
 import tempfile
-import warnings
 import zipfile
 from pathlib import Path
 from unittest import mock
@@ -41,11 +36,11 @@ from unittest import mock
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.cluster.vq import kmeans2
 from scipy.stats import chi2_contingency
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.preprocessing import MinMaxScaler
 
+from ...behavior.checks.segments import clouds, whole
 from ...workbench.check import Check, Wrong
 
 # %% ../../../nbs/04_recommend/checks/07_serving.ipynb #dfcdbfd5
@@ -193,130 +188,6 @@ best_for_many = Check("best_for_many", {"one by one": many_loop},
         "100 · 2 is −56 in int8", on=(*wide_scores, 1, np.ones((1, 2), bool))),
 }, refuses={"no place": ((two, four, 0, all_of_four), ValueError),
             "NaN": ((two * np.nan, four, 1, all_of_four), ValueError)})
-
-# %% ../../../nbs/04_recommend/checks/07_serving.ipynb #5a2bc42d
-whole = st.integers(-4, 4).map(float)
-sizes = st.tuples(st.integers(3, 8), st.integers(1, 3), st.integers(2, 3))
-
-
-def cloud(s):
-    "Points, and centres of which no two are the same row."
-    points = arrays(float, (s[0], s[1]), elements=whole)
-    return st.tuples(points, arrays(float, (s[2], s[1]), elements=whole, unique=True))
-
-
-def by_sklearn(x, c):
-    return pairwise_distances_argmin(x, c).astype(np.int64)
-
-# %% ../../../nbs/04_recommend/checks/07_serving.ipynb #e3f0b09d
-clouds = sizes.flatmap(cloud)
-one_long = np.array([[1., 0.]]), np.array([[1., 0.], [3., 0.]])
-far_in_8_bits = np.array([[10]], np.uint8), np.array([[10], [20]], np.uint8)
-one_nan = np.array([[np.nan, 0.], [0., 1.]])
-far_below = np.append(np.zeros(65_536), np.nan)[:, None]
-
-
-def squares_as_they_are(x, c):
-    return (x.astype(float) @ c.T - (c ** 2).sum(1, dtype=c.dtype) / 2).argmax(1)
-
-
-assign = Check("assign", {"sklearn": by_sklearn}, clouds, wrong={
-    "largest inner product": Wrong(lambda x, c: (x @ c.T).argmax(1),
-        "a long centre attracts everything", on=one_long),
-    "|c|² in place of |c|²/2": (lambda x, c: (x @ c.T - (c ** 2).sum(1)).argmax(1),
-        "a short centre attracts everything"),
-    "farthest": (lambda x, c: (x @ c.T - (c ** 2).sum(1) / 2).argmin(1), "sign slip"),
-    "squares in 8 bits": Wrong(squares_as_they_are,
-        "20² is 144 in uint8", on=far_in_8_bits),
-}, refuses={"no centre": ((np.eye(2), np.eye(2)[:0]), ValueError),
-            "a point NaN": ((one_nan, np.eye(2)), ValueError),
-            "a NaN far below": ((far_below, np.eye(1)), ValueError),
-            "a centre NaN": ((np.eye(2), one_nan), ValueError)})
-
-# %% ../../../nbs/04_recommend/checks/07_serving.ipynb #3de8e565
-def in_8_bits(x):
-    "Up to 180, so that squares do not fit into 8 bits."
-    return (20 * abs(x)).astype(np.uint8)
-
-
-def on_8_bits(assign, x, c):
-    return assign(in_8_bits(x), in_8_bits(c))
-
-
-def half_squares_of_8_bits(x, c):
-    few = in_8_bits(c)
-    return (in_8_bits(x).astype(float) @ few.T - (few ** 2).sum(1) / 2).argmax(1)
-
-
-assign_bits = Check("assign, 8 bits", {
-    "sklearn": lambda x, c: by_sklearn(20 * abs(x), 20 * abs(c)),
-}, clouds, use=on_8_bits, wrong={
-    "squares of 8 bits": (half_squares_of_8_bits, "20² is 144 in uint8"),
-})
-
-# %% ../../../nbs/04_recommend/checks/07_serving.ipynb #61328d08
-def lloyd(x, start, steps, empty="keep", centre=np.mean):
-    for _ in range(steps):
-        cell = pairwise_distances_argmin(x, start)
-        moved = start.copy() if empty == "keep" else np.zeros(start.shape)
-        for j in np.unique(cell):
-            moved[j] = centre(x[cell == j], axis=0)
-        start = moved
-    return start
-
-
-def by_scipy(x, start, steps):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return kmeans2(x * 1., start * 1., iter=steps, minit="matrix")[0]
-
-
-def moved_apart(c):
-    "Points and centres off the whole numbers, so that rounding decides no tie."
-    x, start = c
-    x = x + np.arange(x.shape[1]) / 3 + np.linspace(0, .1, len(x))[:, None]
-    return st.tuples(st.just(x), st.just(start), st.integers(1, 3))
-
-
-def steps_left_out(kmeans, x, start, steps):
-    "Six are the default."
-    return kmeans(x, start) if steps == 6 else kmeans(x, start, steps)
-
-
-in_a_row = np.arange(20.)[:, None] ** 1.5        # three centres at its left end move slowly
-slow = in_a_row, in_a_row[:3], 6
-
-# %% ../../../nbs/04_recommend/checks/07_serving.ipynb #e405d371
-far_start = np.array([[0., 0.], [1., 0.]]), np.array([[0., 0.], [9., 9.]]), 1
-in_whole = np.array([[0], [1], [5]]), np.array([[0], [5]]), 1
-apart = clouds.flatmap(moved_apart)
-kmeans = Check("kmeans", {"scipy kmeans2": by_scipy}, apart, rtol=1e-9, atol=1e-12,
-    use=steps_left_out, wrong={
-    "an empty cell moves to 0": Wrong(lambda x, s, n: lloyd(x, s, n, empty="zero"),
-        "0 / 0 replaced by 0", on=far_start),
-    "median": (lambda x, s, n: lloyd(x, s, n, centre=np.median), "k-medians"),
-    "one step too few": (lambda x, s, n: lloyd(x, s, n - 1),
-        "assigned, not averaged again"),
-    "centres in whole numbers": Wrong(lambda *case: np.trunc(by_scipy(*case)),
-        "the type of the points kept: .5 becomes 0", on=in_whole),
-    "ten steps by default": Wrong(lambda x, s, n: lloyd(x, s, 10 if n == 6 else n),
-        "six are promised", on=slow),
-}, refuses={"no centre": ((np.eye(2), np.eye(2)[:0], 1), ValueError),
-            "steps −1": ((np.eye(2), np.eye(2), -1), ValueError)})
-
-
-def on_whole_numbers(kmeans, x, start, steps):
-    return kmeans(x.astype(np.int64), start.astype(np.int64), steps)
-
-
-def cut_off(x, start, steps):
-    return by_scipy(x, start, steps).astype(np.int64).astype(float)
-
-
-kmeans_whole = Check("kmeans, whole numbers", {"scipy kmeans2": by_scipy},
-    clouds.map(lambda c: (*c, 1)), use=on_whole_numbers, wrong={
-    "centres of whole numbers": (cut_off, "the type of the points kept: 2.5 becomes 2"),
-})
 
 # %% ../../../nbs/04_recommend/checks/07_serving.ipynb #dddca11f
 def through_ivf(IVF, x, c, q, k, probes, allowed):
