@@ -186,10 +186,6 @@ def finished(
     return page.replace("</head>", f"{said}</head>", 1)
 
 # %% ../../../nbs/00_workbench/press/20_finish.ipynb #abfb26f8
-UNUSED = ("_static/scripts/fontawesome.js*", "_static/vendor/fontawesome/webfonts/*", "_static/**/*.map")
-ICON_FONT = re.compile(r"@font-face\{[^}]*fontawesome[^}]*\}")
-
-
 def base_url() -> str:
     "Where the site is published, with the last slash: $EB_BASE_URL, else `settings.ini`; empty if nowhere."
     settings = ConfigParser(delimiters=["="])
@@ -205,13 +201,17 @@ def sitemap(names: list[str], base: str) -> str:     # pages, address of the sit
     space = "http://www.sitemaps.org/schemas/sitemap/0.9"
     return f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{space}">\n{urls}</urlset>\n'
 
+# %% ../../../nbs/00_workbench/press/20_finish.ipynb #af1c70a2
+UNUSED = ("_static/scripts/fontawesome.js*", "_static/vendor/fontawesome/webfonts/*", "_static/**/*.map")
+ICON_FONT = re.compile(r"@font-face\{[^}]*fontawesome[^}]*\}")
+
 
 def finish_site(
     out: Path,           # folder of the site
     names: list[str],    # its pages
     base: str = "",      # where it is published, with the last slash; empty if nowhere
 ) -> None:
-    "404.html, the map of the site, and no file that no page loads."
+    "404.html, the map of the site; no file that no page loads, and no font of icons that a style asks for."
     (out / "404.html").write_text(fill("404.html", book="AI and user engagement"), encoding="utf-8")
     for pattern in UNUSED:
         for file in out.glob(pattern):
