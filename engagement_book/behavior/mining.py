@@ -101,7 +101,7 @@ def patterns_of(
     return table.sort_values("customers", ascending=False, kind="stable",
                              ignore_index=True)
 
-# %% ../../nbs/03_behavior/11_mining.ipynb #aad82416
+# %% ../../nbs/03_behavior/11_mining.ipynb #5b2a670f
 def judge(
     rules,                       # DataFrame with antecedent and consequent, labels
     log,                         # another log, as in `segments_of`
@@ -110,7 +110,7 @@ def judge(
     import pandas as pd
 
     labels, table = basket_table(log)
-    column = {label: table[:, i] for i, label in enumerate(labels.tolist())}
+    column = {label: table[:, i] for i, label in enumerate(labels)}
     never = np.zeros(len(table), dtype=bool)
 
     def holds(items):

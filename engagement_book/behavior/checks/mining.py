@@ -101,12 +101,12 @@ def logs(draw, least=3):
                         "amount": np.exp(g.normal(1, 1.5, n)).round(3)})
     return log.iloc[g.permutation(n)].reset_index(drop=True)
 
-# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #fad9cae7
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #418546f6
 bad_logs = {
     "a time missing": THREE.assign(time=[None, *range(7)]),
     "no amounts": THREE.drop(columns="amount"),
     "nobody": THREE.iloc[:0],
-    "money back": THREE.assign(amount=-1.)}
+    "money back": THREE.assign(amount=[-1., *[2.] * 7])}
 
 
 def refused(*more):
@@ -165,7 +165,7 @@ def counted(log):
     return labels, np.array([[int(((log.customer == c) & (log.time == t) & (log.item == i)).sum())
                               for i in labels] for c, t in keys])
 
-# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #9d1fb278
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #d88231be
 basket_table = Check("basket_table", {"sets": table_loop}, st.tuples(logs(2)), use=as_lists,
     parts=("labels", "table"), wrong={
     "a basket for each customer": Wrong(lambda log: table_loop(log, baskets=by_customer),
@@ -201,6 +201,7 @@ def five_columns(rules_of, log, min_count, least):
     rules = rules_of(log, min_count, least)
     rows = rows_of(rules[["antecedent", "consequent", "count", "confidence", "lift"]])
     lifts = [r[4] for r in rows]
+    assert list(rules.index) == list(range(len(rules)))
     assert all(x >= y - 1e-9 for x, y in itertools.pairwise(lifts))
     return sorted(rows, key=lambda r: (-round(r[4], 9), r[0], r[1]))
 
@@ -225,7 +226,7 @@ rules_of = Check("rules_of", {"sets": rules_like()},
         "> for ≥"),
 }, refuses=refused(1, .5))
 
-# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #db391fbd
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #d35ceb97
 def patterns_loop(log, least, max_items=3, gap=1, key=None):
     labels = sorted(set(log.item))
     found = {}
@@ -243,6 +244,7 @@ def patterns_loop(log, least, max_items=3, gap=1, key=None):
 def pattern_rows(patterns_of, log, *how):
     table = patterns_of(log, *how)
     assert list(table) == ["pattern", "customers"]
+    assert list(table.index) == list(range(len(table)))
     return rows_of(table)
 
 
@@ -313,7 +315,7 @@ judge = Check("judge", {"sets": judge_loop}, st.tuples(rule_tables, logs(2)), us
         "a rule without a case is not wrong", on=(BUTTER, THREE)),
 }, refuses={name: ((BUTTER, log), ValueError) for name, log in bad_logs.items()})
 
-# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #c2f0843b
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #11a6aadf
 def plain(value):
     return tuple(map(plain, value)) if isinstance(value, list) else value
 
@@ -328,7 +330,7 @@ def read_by_hand(path):
     for name, t in names.items():
         some = [repr(plain(rows.pop(0))) for _ in range(t["rows"])]
         found[name] = (list(t["columns"].items()), some)
-    return found
+    return None if rows else found
 
 
 def as_said(tables, cell=lambda v: v):
