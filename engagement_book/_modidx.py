@@ -489,6 +489,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                     'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.features_pandas': ( '03_behavior/checks/features.html#features_pandas',
                                                                                                                         'engagement_book/behavior/checks/features.py'),
+                                                          'engagement_book.behavior.checks.features.fewest': ( '03_behavior/checks/features.html#fewest',
+                                                                                                               'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.four': ( '03_behavior/checks/features.html#four',
                                                                                                              'engagement_book/behavior/checks/features.py'),
                                                           'engagement_book.behavior.checks.features.gap_days': ( '03_behavior/checks/features.html#gap_days',

@@ -256,7 +256,7 @@ def _same(a, b):
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         same = a.dtype == b.dtype and a.shape == b.shape
         return same and bool(((a == b) | ((a != a) & (b != b))).all())
-    return type(a) is type(b) and bool(a == b or (a != a and b != b))
+    return type(a) is type(b) and bool(a == b)
 
 
 def _lost(table, back):

@@ -11,16 +11,16 @@ __all__ = ['WHO', 'WHEN', 'PAID', 'FIVE', 'nobody_yet', 'no_amount', 'no_day', '
            'nobody_known', 'the_five', 'what_was_known', 'until', 'different', 'rfm_loops', 'rfm_pandas', 'logs',
            'with_strangers', 'mean_of', 'features_pandas', 'near_the_edges', 'with_windows', 'ordered_on', 'rows_of',
            'since_end', 'of_average', 'of_everybody', 'gap_days', 'log_of', 'tested', 'cells_apart', 'leaks_loop',
-           'only_deleted', 'never', 'seers', 'number_of', 'asked', 'lazy_pandas', 'in_whole_cents', 'clock_loop',
-           'told', 'scores_loop', 'by_rank', 'ntile', 'equal_width', 'last_of_ties', 'percent_rank', 'not_above',
-           'by_five', 'scaled', 'by_sklearn', 'scaled_loop', 'one_for_all', 'is_wide', 'to_scale', 'four', 'tables',
-           'described', 'through', 'saved', 'whole', 'circle_loop', 'then_loop', 'on_the_row', 'questions',
+           'only_deleted', 'fewest', 'never', 'seers', 'number_of', 'asked', 'lazy_pandas', 'in_whole_cents',
+           'clock_loop', 'told', 'scores_loop', 'by_rank', 'ntile', 'equal_width', 'last_of_ties', 'percent_rank',
+           'not_above', 'by_five', 'scaled', 'by_sklearn', 'scaled_loop', 'one_for_all', 'is_wide', 'to_scale', 'four',
+           'tables', 'described', 'through', 'saved', 'whole', 'circle_loop', 'then_loop', 'on_the_row', 'questions',
            'known_loop', 'scored_in_file']
 
 # %% ../../../nbs/03_behavior/checks/05_features.ipynb #82d89abe
 import math
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -233,6 +233,10 @@ def only_deleted(*case):
     return [leaks_loop(*case)[0], 0, 0]
 
 
+def fewest(a, b):
+    return min(a.size, b.size) if a.shape != b.shape else cells_apart(a, b)
+
+
 def never(*case):
     return [0, 0, 0]
 
@@ -265,6 +269,9 @@ leaks = Check("leaks", {"lists": leaks_loop}, seers(), use=tested, examples=20, 
     "no number is no number": Wrong(
         lambda *a: leaks_loop(*a, apart=lambda a, b: cells_apart(a, b, nan=True)),
         "NaN differs from itself", on=once_each),
+    "the smaller of two tables": Wrong(
+        lambda *a: leaks_loop(*a, apart=fewest), "a customer who appears is a row that moved",
+        on=number_of("everybody")),
     "the first rows only": (
         lambda *a: leaks_loop(*a, apart=lambda a, b: cells_apart(a[:1], b[:1])),
         "one customer who did not move"),
@@ -521,14 +528,16 @@ def tables():
         "texts": pd.DataFrame({"t": ["很好, “好”", ""], "c": pd.Categorical(["a", "b"])}),
         "moments": pd.DataFrame({"at": moments}),
         "rows with names": pd.DataFrame({"x": [1., 2.]}, index=["安", "本"]),
+        "dates": pd.DataFrame({"d": [date(2026, 3, 1), date(2026, 3, 2)]}),
         "sets": pd.DataFrame({"s": [frozenset({1}), frozenset({2})]}),
         "mixed": pd.DataFrame({"m": [3, "free"]}),
         "lists": pd.DataFrame({"l": [[1, 2], [3]]}),
+        "bytes that change": pd.DataFrame({"b": [b"x", bytearray(b"y")]}),
         "a name twice": pd.DataFrame([[1, 2]], columns=["x", "x"]),
     }
 
 
-KEPT = ("vectors", "numbers", "flags", "texts", "moments", "rows with names")
+KEPT = ("vectors", "numbers", "flags", "texts", "moments", "rows with names", "dates")
 
 # %% ../../../nbs/03_behavior/checks/05_features.ipynb #628e51e5
 def described(table):
@@ -567,7 +576,8 @@ save = Check("save", {"itself": whole}, st.tuples(st.sampled_from(KEPT)), use=sa
         on=("moments",)),
     "without the names of the rows": Wrong(no_rows, "index=False", on=("rows with names",)),
 }, refuses={"sets": (("sets",), ValueError), "mixed": (("mixed",), ValueError),
-            "lists": (("lists",), ValueError), "a name twice": (("a name twice",), ValueError)})
+            "lists": (("lists",), ValueError),
+            "bytes that change": (("bytes that change",), ValueError), "a name twice": (("a name twice",), ValueError)})
 
 # %% ../../../nbs/03_behavior/checks/05_features.ipynb #69c89697
 def circle_loop(hour, turn=24, first=math.cos, second=math.sin, full=2 * math.pi):
