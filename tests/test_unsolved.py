@@ -4,7 +4,9 @@ In CI each copy is run whole, as a learner runs it. Elsewhere a chapter is cut t
 checks. That every other cell is the book's own to the letter, or waits for an answer, is part of the test; that they
 run to the end is what only the whole run proves.
 """
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 
 import nbformat
 import pytest
@@ -35,8 +37,34 @@ def setup(name) -> set[str]:
     return {c.id for c in cells if c.cell_type == "code" and "setup" in directives(c.source)[0]}
 
 
+def unsolved(name, folder) -> dict[str, list]:
+    "Cards of each check of a copy that was run without an answer."
+    nb = copy_of(name)
+    found = progress.exercises(nbformat.read(chapters()[name], 4))
+    if not WHOLE and (first := setup(name)):
+        nb.cells = [c for c in nb.cells if c.id in first | {e.stub for e in found} | {e.check for e in found}]
+    for c in nb.cells:
+        c.metadata = {}
+    path = folder / f"{name.replace('/', '_')}.ipynb"
+    nbformat.write(nb, path)
+    ran, _ = run_notebook(path, default_engine(), folder=chapters()[name].parent)
+    cells = {c.id: c for c in ran.cells}
+    return {e.check: progress._cards(cells[e.check]) for e in found}
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    "Name of a chapter → what its copy shows, two at a time: a kernel has one thread."
+    folder = tmp_path_factory.mktemp("copies")
+    names = [i.callspec.params["name"] for i in request.session.items
+             if getattr(i, "originalname", "") == "test_a_copy_runs_to_its_end_unsolved"]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield {name: pool.submit(unsolved, name, folder) for name in names}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("name", progress.lessons())
-def test_a_copy_runs_to_its_end_unsolved(name, tmp_path):
+def test_a_copy_runs_to_its_end_unsolved(runs, name):
     nb = copy_of(name)
     found = progress.exercises(nbformat.read(chapters()[name], 4))
     assert found and all(e.check for e in found), "each exercise has a check"
@@ -44,17 +72,10 @@ def test_a_copy_runs_to_its_end_unsolved(name, tmp_path):
     assert {e.stub for e in found} <= other
     assert all(IMPORT in c.source
                for c in nb.cells if c.id in other - {e.stub for e in found}), "what is changed is a stub, or waits"
-    if not WHOLE and (first := setup(name)):
-        nb.cells = [c for c in nb.cells if c.id in first | {e.stub for e in found} | {e.check for e in found}]
-    for c in nb.cells:
-        c.metadata = {}
-    path = tmp_path / "copy.ipynb"
-    nbformat.write(nb, path)
-    ran, _ = run_notebook(path, default_engine(), folder=chapters()[name].parent)
-    cells = {c.id: c for c in ran.cells}
+    cards = runs[name].result()
     for e in found:
-        cards = progress._cards(cells[e.check])
-        assert cards and progress.state_of(cards[-1]) == ("open", ""), f"{e.title}: the check says whose turn it is"
+        assert cards[e.check] and progress.state_of(cards[e.check][-1]) == ("open", ""), \
+            f"{e.title}: the check says whose turn it is"
 
 
 def test_a_cell_that_goes_on_with_an_answer_waits():
