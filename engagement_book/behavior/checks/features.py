@@ -577,7 +577,8 @@ save = Check("save", {"itself": whole}, st.tuples(st.sampled_from(KEPT)), use=sa
     "without the names of the rows": Wrong(no_rows, "index=False", on=("rows with names",)),
 }, refuses={"sets": (("sets",), ValueError), "mixed": (("mixed",), ValueError),
             "lists": (("lists",), ValueError),
-            "bytes that change": (("bytes that change",), ValueError), "a name twice": (("a name twice",), ValueError)})
+            "bytes that change": (("bytes that change",), ValueError),
+            "a name twice": (("a name twice",), ValueError)})
 
 # %% ../../../nbs/03_behavior/checks/05_features.ipynb #69c89697
 def circle_loop(hour, turn=24, first=math.cos, second=math.sin, full=2 * math.pi):

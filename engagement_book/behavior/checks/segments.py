@@ -339,7 +339,7 @@ def silhouette_loop(x, cell, own=False, alone=0., other=min, ratio=None, power=1
         s.append((b - a) / most if most else 0.)
     return np.array(s)
 
-
+# %% ../../../nbs/03_behavior/checks/06_segments.ipynb #862da7f0
 def from_centres(x, cell):
     "Distances to the centres in place of means of distances."
     cell = np.asarray(cell)
@@ -608,7 +608,7 @@ def one_per_order(customer, dollars, start):
     cell = alike_loop(customer, dollars, start)
     return cell[np.searchsorted(np.unique(customer), customer)]
 
-
+# %% ../../../nbs/03_behavior/checks/06_segments.ipynb #1716c0f6
 def as_they_appear(customer, dollars, start):
     names, first = np.unique(customer, return_index=True)
     return alike_loop(customer, dollars, start)[np.argsort(first)]
