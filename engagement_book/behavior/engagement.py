@@ -9,6 +9,7 @@ __all__ = ['EmptyWindow', 'actives_sets', 'actives_join', 'actives', 'actives_ar
 # %% ../../nbs/03_behavior/03_engagement.ipynb #0dd87a48
 #| code-fold: true
 import numpy as np
+import pandas as pd
 
 from .events import EmptyLog, EventError, rate_error
 from .events_large import sessions
@@ -34,6 +35,9 @@ def _known(user, day, first, last):
         raise EventError(f"{len(user)} users, but {len(day)} days")
     if len(day) and day.dtype.kind not in "iu":
         raise EventError(f"days are whole numbers, not {day.dtype}")
+    nameless = pd.isna(user)
+    if nameless.any():
+        raise EventError(f"{int(nameless.sum())} of {len(user)} users have no name")
     inside = (day >= first) & (day <= last)
     if not inside.any():
         raise EmptyLog(f"nobody was here from day {first} to day {last}")
@@ -92,7 +96,7 @@ def actives(
     import ibis
 
     _refuse_window(first, last, window)
-    seen = events.select("user", "day").distinct()
+    seen = events.filter(events.user.notnull()).select("user", "day").distinct()
     after = seen.day.lead().over(group_by="user", order_by="day")
     end = ibis.least(seen.day + window, after.fill_null(last + window))
     comes = seen.select("day", step=ibis.literal(1, "int64"))
