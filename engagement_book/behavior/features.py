@@ -33,9 +33,7 @@ class NotLossless(ValueError):
 def _given(values, what):
     "The values as an array; ValueError that names the first that is missing."
     values = np.asarray(values)
-    gone = values != values                    # only NaN and NaT differ from themselves
-    if values.dtype.kind == "O":
-        gone = gone | np.equal(values, None)
+    gone = np.asarray(pd.isna(values))         # NaN, NaT, None and pandas' NA
     if gone.any():
         place = tuple(int(i) for i in np.argwhere(gone)[0])
         raise ValueError(f"{int(gone.sum())} of {values.size} {what} are missing, "
@@ -244,10 +242,14 @@ from fastcore.basics import patch
 def transform(self: Scaler,
     x: np.ndarray,               # (m, d) any rows, also those of another day
 ) -> np.ndarray:                 # (m, d) float64, beyond the range of training if so
-    "The rows on the scale that was learnt; NotFitted, ValueError for a gap."
+    "The rows on the scale that was learnt; NotFitted, ValueError for a gap or columns."
     if self.centre is None:
         raise NotFitted("fit the scale on training rows first")
-    return (_given(x, "numbers").astype(float) - self.centre) / self.width
+    x = _given(x, "numbers").astype(float)
+    if x.shape[1:] != self.centre.shape:
+        raise ValueError(f"learnt from {self.centre.size} columns, asked about "
+                         f"an array of shape {x.shape}")
+    return (x - self.centre) / self.width
 
 # %% ../../nbs/03_behavior/05_features.ipynb #23eebff5
 #| code-fold: true
@@ -283,7 +285,7 @@ def save(
     try:
         table.to_parquet(part)
         lost = _lost(table, pd.read_parquet(part))
-    except (ValueError, TypeError, NotImplementedError) as e:
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as e:
         lost = str(e)
     if lost:
         part.unlink(missing_ok=True)
