@@ -237,6 +237,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                       'engagement_book/behavior/checks/engagement.py'),
                                                             'engagement_book.behavior.checks.engagement.equal_groups': ( '03_behavior/checks/engagement.html#equal_groups',
                                                                                                                          'engagement_book/behavior/checks/engagement.py'),
+                                                            'engagement_book.behavior.checks.engagement.equal_lines_once': ( '03_behavior/checks/engagement.html#equal_lines_once',
+                                                                                                                             'engagement_book/behavior/checks/engagement.py'),
                                                             'engagement_book.behavior.checks.engagement.every_day': ( '03_behavior/checks/engagement.html#every_day',
                                                                                                                       'engagement_book/behavior/checks/engagement.py'),
                                                             'engagement_book.behavior.checks.engagement.here_list': ( '03_behavior/checks/engagement.html#here_list',

@@ -7,18 +7,19 @@ __all__ = ['PEOPLE', 'DAYS', 'three_days', 'daily', 'NAMES', 'with_names', 'earl
            'no_days', 'too_short', 'uneven', 'no_name', 'no_text', 'half_days', 'NO_WINDOW', 'REFUSES', 'in_arrays',
            'two_ways', 'actives_sets', 'actives_arrays', 'both', 'actives_join', 'actives', 'window_by_default',
            'two_people', 'ann_alone', 'stickiness', 'of_the_three', 'quiet_month', 'engagement', 'COUNTS', 'RATIOS',
-           'who', 'ten', 'two_bought', 'half_hour', 'all_searches', 'usage', 'four_lines', 'three_times', 'buying',
-           'fans', 'more_fans', 'by_name', 'far_from_0', 'no_fan_apart', 'adjusted', 'APART', 'long_bills',
-           'hints_of_order', 'order_value', 'on_day_five', 'on_day_four', 'at_the_edge', 'gone_quiet', 'plain_three',
-           'plain_daily', 'plain_names', 'plain_short', 'how_many_are_here', 'logs', 'inside', 'whole_from',
-           'actives_loop', 'actives_pandas', 'daily_sum', 'per_event', 'warm_up', 'month_so_far', 'too_long',
-           'before_today', 'own_first_day', 'numbered', 'busy_days', 'only_users', 'table_of', 'seen_once',
-           'asked_lazily', 'table_sticky', 'ratio_with', 'as_if_events', 'all_days_on_top', 'with_n', 'curves_loop',
-           'curves_of', 'two_windows', 'every_day', 'over', 'usage_loop', 'usage_of', 'shopping', 'rates_by_person',
-           'buyers_by_person', 'zero_for_nothing', 'changed', 'buying_loop', 'buying_of', 'mean_of_means',
-           'later_orders', 'bills', 'adjusted_loop', 'adjusted_regression', 'people', 'as_it_is', 'one_slope',
-           'by_treated', 'equal_groups', 'numbered_groups', 'mean_of_squares', 'turned', 'order_loop',
-           'mean_by_customer', 'quiet_of', 'quiet_loop', 'questions', 'here_list', 'numbered_list', 'plain_logs']
+           'who', 'ten', 'two_bought', 'half_hour', 'both_clicked', 'all_searches', 'usage', 'four_lines',
+           'three_times', 'two_records', 'buying', 'fans', 'more_fans', 'by_name', 'far_from_0', 'no_fan_apart',
+           'adjusted', 'APART', 'long_bills', 'hints_of_order', 'order_value', 'on_day_five', 'on_day_four',
+           'at_the_edge', 'gone_quiet', 'plain_three', 'plain_daily', 'plain_names', 'plain_short', 'how_many_are_here',
+           'logs', 'inside', 'whole_from', 'actives_loop', 'actives_pandas', 'daily_sum', 'per_event', 'warm_up',
+           'month_so_far', 'too_long', 'before_today', 'own_first_day', 'numbered', 'busy_days', 'only_users',
+           'table_of', 'seen_once', 'asked_lazily', 'table_sticky', 'ratio_with', 'as_if_events', 'all_days_on_top',
+           'with_n', 'curves_loop', 'curves_of', 'two_windows', 'every_day', 'over', 'usage_loop', 'usage_of',
+           'shopping', 'rates_by_person', 'buyers_by_person', 'zero_for_nothing', 'changed', 'buying_loop', 'buying_of',
+           'mean_of_means', 'equal_lines_once', 'later_orders', 'bills', 'adjusted_loop', 'adjusted_regression',
+           'people', 'as_it_is', 'one_slope', 'by_treated', 'equal_groups', 'numbered_groups', 'mean_of_squares',
+           'turned', 'order_loop', 'mean_by_customer', 'quiet_of', 'quiet_loop', 'questions', 'here_list',
+           'numbered_list', 'plain_logs']
 
 # %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #b4c264e4
 import statistics
@@ -400,6 +401,8 @@ ten = (np.array([who[r[1]] for r in TEN_ROWS]), np.array([whole_ms(read(r[2])) f
        [r[3] for r in TEN_ROWS], [r[4] for r in TEN_ROWS])
 two_bought = np.zeros(2, np.int64), np.array([0, 60_000]), ["purchase"] * 2, [None] * 2
 half_hour = np.zeros(2, np.int64), np.array([0, 1_800_000]), ["search"] * 2, [None] * 2
+both_clicked = (np.array([0, 1, 0, 1]), np.arange(4) * 1000,
+                ["impression", "impression", "click", "click"], [None, None, 0, 0])
 all_searches = np.array([0, 1]), np.array([0, 1_000]), ["search"] * 2, [None] * 2
 
 # %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #fafce9a2
@@ -416,6 +419,8 @@ usage = Check("usage", {"loops": usage_loop}, shopping(), examples=16, seconds=6
     "buyers over people": Wrong(changed(ratio=buyers_by_person),
         "a conversion rate of people, not of visits", on=ten),
     "double clicks": Wrong(changed(hits=list), "COUNT for COUNT(DISTINCT)", on=ten),
+    "clicks of nobody": Wrong(changed(hits=lambda clicks: {of for _, of in clicks}),
+        "COUNT(DISTINCT of): two people clicked", on=both_clicked),
     "purchases over visits": Wrong(changed(sold=sum),
         "a visit with two purchases converts twice", on=two_bought),
     "visits across people": Wrong(changed(key=lambda u: 0), "no PARTITION BY", on=ten),
@@ -452,6 +457,11 @@ def mean_of_means(orders):
     return {"mean_order": float(np.mean(means))}
 
 
+def equal_lines_once(user, day, cents):
+    rows = sorted(set(zip(user.tolist(), day.tolist(), cents.tolist(), strict=True)))
+    return buying_loop(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
 def later_orders(n):
     return {"repeat_rate": (n["orders"] - n["buyers"]) / n["orders"]}
 
@@ -466,12 +476,15 @@ def bills(draw, least=1):
 # %% ../../../nbs/03_behavior/checks/03_engagement.ipynb #1450f32e
 four_lines = np.array([0, 0, 1, 1]), np.array([0, 4, 3, 3]), np.array([1000, 2000, 400, 500])
 three_times = np.array([0, 0, 0, 1]), np.array([0, 4, 5, 3]), np.array([500, 500, 500, 100])
+two_records = np.array([0, 0]), np.array([3, 3]), np.array([500, 500])
 buying = Check("buying", {"fractions": buying_loop}, bills(), examples=16, seconds=60.,
                use=buying_of, rtol=1e-12, wrong={
     "lines counted as orders": Wrong(lambda *a: buying_loop(*a, order=lambda i, d: i),
         "CDNOW: .4948 instead of .4886", on=four_lines),
     "mean of the customers' means": Wrong(lambda *a: buying_loop(*a, mean=mean_of_means),
         "CDNOW: 33.12 instead of 36.99", on=three_times),
+    "equal lines once": Wrong(equal_lines_once, "DISTINCT: two copies of one record cost twice",
+        on=two_records),
     "later orders over orders": Wrong(lambda *a: buying_loop(*a, rate=later_orders),
         "a share of orders, not of people", on=three_times),
     "everybody bought again": Wrong(lambda *a: buying_loop(*a, least=1), "≥ 1: who bought",
