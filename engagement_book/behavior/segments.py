@@ -13,7 +13,7 @@ import numpy as np
 def _points(x, what):
     "Points as floats; ValueError for one not finite: a NaN would attract everything."
     x = np.asarray(x)
-    if x.dtype.kind != "f":                      # squares of few bits would wrap round
+    if x.dtype.kind != "f" or x.itemsize < 4:    # squares of few bits would wrap round
         x = x.astype(np.float64)
     for start in range(0, len(x), 65_536):       # in slices: no second table is made
         if not np.isfinite(x[start:start + 65_536]).all():
@@ -30,10 +30,11 @@ def assign(
     centres = _points(centres, "centres")
     if not len(centres):
         raise ValueError("there are no centres")
-    half = (centres ** 2).sum(1) / 2
+    step = centres - centres[0]                  # from the first: far from 0, too
+    half = (step * (centres + centres[0])).sum(1) / 2
     cell = np.empty(len(x), dtype=np.int64)
     for start in range(0, len(x), 4096):         # in slices that fit into the cache
-        part = x[start:start + 4096] @ centres.T
+        part = x[start:start + 4096] @ step.T
         part -= half
         cell[start:start + 4096] = part.argmax(1)
     return cell
@@ -52,7 +53,7 @@ def kmeans(
     x: np.ndarray,               # (n, d) float, points
     start: np.ndarray,           # (n_cells, d) first centres, e.g. some of the points
     steps: int = 300,            # rounds at most, 300 by default; ends if nobody moves
-) -> np.ndarray:                 # (n_cells, d) centres, dtype of x
+) -> np.ndarray:                 # (n_cells, d) centres, float32 or float64
     "Lloyd's algorithm; an empty cell keeps its centre. Errors: `assign`, steps < 0."
     from scipy import sparse
 
@@ -142,7 +143,7 @@ def adjusted_rand(
         raise ValueError(f"two sortings of the same people, not {len(a)} and {len(b)}")
     a = np.unique(a, return_inverse=True)[1]
     b = np.unique(b, return_inverse=True)[1]
-    both = np.bincount(a * (b.max() + 1) + b)
+    both = np.unique(a * (b.max() + 1) + b, return_counts=True)[1]
     B, P, Q, N = (float((n * (n - 1.) / 2).sum())
                   for n in (both, np.bincount(a), np.bincount(b), np.array([len(a)])))
     chance = P * Q / max(N, 1)
