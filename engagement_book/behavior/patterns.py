@@ -17,14 +17,14 @@ def _limit(max_gap):
     "The largest gap as a number; ValueError for less than one visit."
     if max_gap is None:
         return np.inf
-    if not (max_gap >= 1 and max_gap == int(max_gap)):
+    if not (max_gap >= 1 and max_gap % 1 == 0):
         raise ValueError(f"a gap is a whole number of visits from 1, got {max_gap}")
     return int(max_gap)
 
 
 def _refuse_share(min_count):
     "ValueError for a share, or for less than one sequence."
-    if not (min_count >= 1 and min_count == int(min_count)):
+    if not (min_count >= 1 and min_count % 1 == 0):
         raise ValueError("the smallest support is a whole number of sequences from 1, "
                          f"got {min_count}")
 

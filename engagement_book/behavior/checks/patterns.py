@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['CUP', 'KETTLE', 'TEA', 'ANN', 'BEN', 'CHEN', 'DING', 'FOUR', 'KETTLE_TEA', 'sets', 'a_sequence', 'a_pattern', 'gaps',
-           'no_gap', 'contains', 'refuses', 'mistakes', 'brute_force', 'by_projection', 'prefixspan', 'small_cases',
-           'prefixspan_limited', 'prefixspan_singles', 'when', 'who', 'visits_of', 'DRAWS', 'A_FEW', 'shuffle_order',
-           'README', 'two_items', 'then', 'comes_first', 'many', 'what_comes_after_what', 'holds', 'by_expression',
-           'first_match', 'held', 'apart', 'unordered', 'between_them', 'ways', 'counted', 'as_list', 'some_sequences',
-           'by_package', 'mined', 'first_ways', 'taken_apart', 'more_than', 'by_length', 'n_items', 'arrays_of',
-           'on_arrays', 'limited', 'up_to', 'singles', 'grouped', 'in_log_order', 'twice', 'logs', 'visits_in',
-           'all_orders', 'often', 'all_alike', 'drawn', 'across', 'goods_shuffled', 'reversed_order', 'rolled',
-           'then_pairs', 'first_of_all', 'some_before', 'sided', 'times_behind', 'next_pairs', 'listed', 'paired']
+           'no_gap', 'contains', 'refuses', 'rare_between', 'mistakes', 'brute_force', 'by_projection', 'prefixspan',
+           'small_cases', 'prefixspan_limited', 'prefixspan_singles', 'when', 'who', 'visits_of', 'DRAWS', 'A_FEW',
+           'shuffle_order', 'README', 'two_items', 'then', 'comes_first', 'many', 'what_comes_after_what', 'holds',
+           'by_expression', 'first_match', 'held', 'apart', 'unordered', 'between_them', 'ways', 'counted', 'as_list',
+           'some_sequences', 'by_package', 'mined', 'first_ways', 'taken_apart', 'more_than', 'by_length', 'n_items',
+           'without_rare', 'arrays_of', 'on_arrays', 'limited', 'up_to', 'singles', 'grouped', 'in_log_order', 'twice',
+           'logs', 'visits_in', 'all_orders', 'often', 'all_alike', 'drawn', 'across', 'goods_shuffled',
+           'reversed_order', 'rolled', 'then_pairs', 'first_of_all', 'some_before', 'sided', 'times_behind',
+           'next_pairs', 'listed', 'paired']
 
 # %% ../../../nbs/03_behavior/checks/08_patterns.ipynb #70cbee32
 import itertools
@@ -95,7 +96,8 @@ a_pattern = st.lists(sets, max_size=3).map(tuple)
 gaps = st.sampled_from([None, 1, 2])
 no_gap = {"no visit": ((ANN, KETTLE_TEA, 0), ValueError),
           "half a visit": ((ANN, KETTLE_TEA, 1.5), ValueError),
-          "not a number": ((ANN, KETTLE_TEA, np.nan), ValueError)}
+          "not a number": ((ANN, KETTLE_TEA, np.nan), ValueError),
+          "∞ for None": ((ANN, KETTLE_TEA, np.inf), ValueError)}
 contains = Check("contains", {"every choice of visits": holds,
                               "regular expressions": by_expression},
     st.tuples(a_sequence, a_pattern, gaps), examples=120, refuses=no_gap, wrong={
@@ -179,10 +181,19 @@ def by_length(sequences, min_count, max_gap=None):
 def n_items(pattern):
     return sum(map(len, pattern))
 
+
+def without_rare(sequences, min_count, max_gap=None):
+    "What is too rare is thrown out first, and a visit that is empty then with it."
+    often = {i for i in range(3) if sum(any(i in v for v in s) for s in sequences) >= min_count}
+    left = [[tuple(i for i in v if i in often) for v in s] for s in sequences]
+    return counted([[v for v in s if v] for s in left], min_count, max_gap)
+
 # %% ../../../nbs/03_behavior/checks/08_patterns.ipynb #08493333
 refuses = {"a share": ((FOUR, .5, None), ValueError),
            "no sequence": ((FOUR, 0, None), ValueError),
+           "∞ sequences": ((FOUR, np.inf, None), ValueError),
            "a gap of nothing": ((FOUR, 2, 0), ValueError)}
+rare_between = [[(0,), (1,), (2,)], [(0,), (2,)]], 2, 1
 mistakes = {
     "the first match alone": Wrong(mined(ways=first_ways),
         "with a largest gap the later ones count", on=(FOUR, 3, 1)),
@@ -198,6 +209,8 @@ mistakes = {
     "next to each other only": (lambda s, m, g=None: counted(s, m, 1), "contiguous"),
     "more than the smallest support": (more_than, "> for ≥"),
     "three items at most": (mined(keep=lambda p: n_items(p) <= 3), "growing ends too early"),
+    "visits with rare goods left out": Wrong(without_rare,
+        "a gap is counted in visits, whatever was bought", on=rare_between),
     "no gap at all": (lambda s, m, g=None: counted(s, m), "the argument is ignored"),
     "short ones first": (by_length, "another order than promised"),
 }
@@ -302,6 +315,8 @@ who = np.array([0, 0])
 visits_of = Check("visits_of", {"sorted tuples": grouped}, logs(), wrong={
     "rows taken in their order": Wrong(in_log_order, "a log is not sorted by time",
         on=(who, np.array([2, 1]), np.array([0, 1]))),
+    "times in whole days": Wrong(lambda c, t, i: grouped(c, t.astype(int), i),
+        "morning and evening are two visits", on=(who, np.array([.25, .75]), np.array([0, 1]))),
     "a good twice on a visit": (twice, "duplicates stay"),
     "a customer is one visit": (
         lambda c, t, i: grouped(c, np.zeros(len(t), dtype=int), i), "the time is lost"),
