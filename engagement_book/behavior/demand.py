@@ -250,7 +250,8 @@ def order_quantity(
     _between(ratio, "a cost ratio")
     if not len(demand):
         raise NothingToTest("there is no demand to order for")
-    return float(demand[int(np.ceil(len(demand) * ratio - 1e-9)) - 1])
+    rank = max(int(np.ceil(len(demand) * ratio - 1e-9)), 1)
+    return float(demand[rank - 1])
 
 
 def order_cost(

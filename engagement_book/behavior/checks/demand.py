@@ -6,17 +6,17 @@
 __all__ = ['SOLD', 'CAME', 'five_days', 'seasonal_naive', 'weekend', 'with_a_zero', 'NOTHING', 'wape', 'four_days', 'flat',
            'mase', 'OIL', 'STEP', 'rng', 'WALKS', 'some_series', 'of_oil', 'ses', 'TREND', 'two_places', 'seasonal_ses',
            'every_day', 'one_day', 'by_twos', 'rolling_origin', 'SHARES', 'nine_errors', 'nineteen', 'error_interval',
-           'at_the_end', 'below', 'coverage', 'RATIOS', 'SATURDAYS', 'ten_days', 'order_quantity', 'two_days',
-           'order_cost', 'readme', 'some_normal', 'order_normal', 'high', 'pinball', 'three_days', 'unwanted',
-           'fill_rate', 'next_friday', 'how_much', 'loaves', 'seasons', 'walk_back', 'forgets_the_end',
-           'mean_of_the_season', 'forecasts', 'off_by', 'wape_loop', 'wape_sklearn', 'mape', 'over_the_forecast',
-           'with_history', 'mase_loop', 'scaled_on_the_test', 'scaled_without_season', 'over_all_periods', 'weights_of',
-           'fitted', 'squares', 'golden', 'ses_by_table', 'other', 'many_seasons', 'places_loop', 'all_as_one',
-           'season_means', 'last_known', 'mean_known', 'how_many', 'journeys', 'roll_loop', 'rolled', 'intervals',
-           'rank_of', 'by_rank', 'normal_errors', 'interpolated', 'inside', 'count_inside', 'orders', 'cost_of',
-           'try_them_all', 'at_rank', 'costs', 'cost_loop', 'expected_cost', 'by_integral', 'order_of', 'z_of',
-           'quantiles', 'two_lines', 'pinball_sklearn', 'fill_loop', 'shelves', 'mean_of_shares', 'in_one', 'bakeries',
-           'how_much_loop', 'ordered', 'of_the_demand']
+           'at_the_end', 'below', 'coverage', 'RATIOS', 'SATURDAYS', 'ten_days', 'a_hair_above', 'hardly_worth_it',
+           'order_quantity', 'two_days', 'order_cost', 'readme', 'some_normal', 'order_normal', 'high', 'pinball',
+           'three_days', 'unwanted', 'fill_rate', 'next_friday', 'a_hair', 'how_much', 'loaves', 'seasons', 'walk_back',
+           'forgets_the_end', 'mean_of_the_season', 'forecasts', 'off_by', 'wape_loop', 'wape_sklearn', 'mape',
+           'over_the_forecast', 'with_history', 'mase_loop', 'scaled_on_the_test', 'scaled_without_season',
+           'over_all_periods', 'weights_of', 'fitted', 'squares', 'golden', 'ses_by_table', 'other', 'many_seasons',
+           'places_loop', 'all_as_one', 'season_means', 'last_known', 'mean_known', 'how_many', 'journeys', 'roll_loop',
+           'rolled', 'intervals', 'rank_of', 'by_rank', 'normal_errors', 'interpolated', 'inside', 'count_inside',
+           'orders', 'cost_of', 'try_them_all', 'at_rank', 'costs', 'cost_loop', 'expected_cost', 'by_integral',
+           'order_of', 'z_of', 'quantiles', 'two_lines', 'pinball_sklearn', 'fill_loop', 'shelves', 'mean_of_shares',
+           'in_one', 'bakeries', 'how_much_loop', 'ordered', 'of_the_demand', 'not_rounded']
 
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #4b1ab45b
 from fractions import Fraction
@@ -352,6 +352,9 @@ rolling_origin = Check("rolling_origin", {"slices": roll_loop}, journeys(), rtol
         "a sliding window of the first length", on=every_day),
     "one by one": Wrong(lambda y, n, h, f, step=1: roll_loop(y, n, h, f, 1),
         "the step ignored", on=by_twos),
+    "every other day by default": Wrong(
+        lambda y, n, h, f, step=2: roll_loop(y, n, h, f, step), "one by one is promised",
+        on=every_day[:4]),
     "stops a day early": (rolled(short=1), "the last period can be tested, too"),
 }, refuses={"nothing to test": ((SOLD, 9, 1, last_known), ValueError),
             "no horizon": ((SOLD, 3, 0, last_known), ValueError),
@@ -410,6 +413,8 @@ error_interval = Check("error_interval", {"ranks": by_rank}, intervals(), rtol=1
     "both tails on each side": Wrong(
         lambda *a: by_rank(*a, k=lambda n, s: rank_of(n, s, 1, 1)),
         ".8 becomes .6: 1 − share is cut off twice", on=nineteen),
+    "90 % by default": Wrong(lambda f, e, share=.9: by_rank(f, e, share),
+        ".8 is promised", on=nineteen[:2]),
     "forecast less what came": Wrong(lambda *a: by_rank(*a, sign=-1),
         "the sign of the errors turned round", on=nine_errors),
 }, refuses={"eight errors, 80 %": ((np.array([6.]), np.arange(8.), .8), ValueError),
@@ -448,7 +453,8 @@ coverage = Check("coverage", {"counting": count_inside}, inside(), wrong={
             "one end for two days": ((np.ones(2), np.zeros(2), np.ones(1)), ValueError)})
 
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #20b90429
-RATIOS = {.5: (1, 1), .75: (3, 1), .25: (1, 3), .9: (9, 1), 2 / 3: (2, 1), .05: (1, 19)}
+RATIOS = {.5: (1, 1), .75: (3, 1), .25: (1, 3), .9: (9, 1), 2 / 3: (2, 1), .05: (1, 19),
+          .28: (7, 18)}
 
 
 @st.composite
@@ -474,6 +480,8 @@ def at_rank(demand, ratio, whole=np.ceil):
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #775446e7
 SATURDAYS = np.array([3., 4, 4, 5, 5, 6, 6, 7, 8, 12])
 ten_days = SATURDAYS, .75
+a_hair_above = np.arange(25.), .28               # 25 · .28 is 7.000000000000001
+hardly_worth_it = SATURDAYS, 1e-12
 order_quantity = Check("order_quantity", {"every order tried": try_them_all}, orders(), wrong={
     "the mean": Wrong(lambda d, r: float(d.mean()),
         "order what is expected: right only if both costs are equal", on=ten_days),
@@ -486,6 +494,10 @@ order_quantity = Check("order_quantity", {"every order tried": try_them_all}, or
     "the largest": Wrong(lambda d, r: float(d.max()),
         "never sold out, whatever it costs", on=ten_days),
     "the median": Wrong(lambda d, r: at_rank(d, .5), "costs forgotten", on=ten_days),
+    "the rank not rounded first": Wrong(at_rank, "a hair above 7 is 7, and not the eighth",
+        on=a_hair_above),
+    "a rank of 0": Wrong(lambda d, r: float(np.sort(d)[int(np.ceil(len(d) * r - 1e-9)) - 1]),
+        "index −1 is the largest, where the smallest is due", on=hardly_worth_it),
     "costs for a ratio": (lambda d, r: at_rank(d, r / (1 - r)),
         "c_under / c_over is no share"),
 }, refuses={"a ratio of 1": ((SATURDAYS, 1.), ValueError),
@@ -694,6 +706,13 @@ def of_the_demand(y, season, under, over):
 
 # %% ../../../nbs/03_behavior/checks/10_demand.ipynb #85d921b7
 next_friday = SOLD, 3, 3., 1.
+a_hair = np.arange(26.).cumsum(), 1, 7., 18.     # 25 · .28 is 7.000000000000001
+
+
+def not_rounded(y, season, under, over):
+    return max(float(y[-season]) + at_rank(y[season:] - y[:-season], under / (under + over)), 0.)
+
+
 how_much = Check("how_much", {"every order tried": how_much_loop}, bakeries(), rtol=1e-9,
                  atol=1e-12, examples=150, wrong={
     "the forecast itself": Wrong(lambda y, m, u, o: float(y[-m]),
@@ -708,6 +727,8 @@ how_much = Check("how_much", {"every order tried": how_much_loop}, bakeries(), r
         "np.quantile: the smallest difference that is enough is asked for", on=next_friday),
     "after the last period": Wrong(ordered(base=lambda y, m: y[-1]),
         "y[-1] is Sunday, Friday is y[-season]", on=next_friday),
+    "the place not rounded first": Wrong(not_rounded,
+        "a hair above 7 is 7, and not the eighth", on=a_hair),
     "below 0": (lambda y, m, u, o: at_rank(np.diff(np.r_[np.zeros(m), y])[m:] * 0 - 9, .5),
         "nobody orders less than nothing"),
 }, hints=(
@@ -716,5 +737,5 @@ how_much = Check("how_much", {"every order tried": how_much_loop}, bakeries(), r
     "off = np.sort(y[season:] - y[:-season]); the place is len(off) times under / (under + over), "
     "rounded up, counted from 1.",
     "max(y[-season] + off[ceil(len(off) * ratio) - 1], 0); take 1e-9 off before rounding up, "
-    "because 10 · .9 may be a hair above 9.",
+    "because 25 · .28 is a hair above 7.",
 ))
