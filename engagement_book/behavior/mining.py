@@ -36,14 +36,16 @@ def _checked(log):
 
 # %% ../../nbs/03_behavior/11_mining.ipynb #5c490bfc
 def segments_of(
-    log,                         # DataFrame: customer, time, item, amount ≥ 0
+    log,                         # DataFrame: customer, time (a number), item, amount ≥ 0
     k: int,                      # groups
     rng: np.random.Generator,    # draws the starts of k-means
 ):                               # DataFrame: customer, recency, visits, amount, segment
-    "One row per customer; segment 0 pays least. ValueError: `_checked`, or too many k."
+    "One row per customer; segment 0 pays least. ValueError: `_checked`, dates, k."
     import pandas as pd
 
     by = _checked(log).groupby("customer")
+    if log.time.dtype.kind not in "iuf":         # a date has no logarithm
+        raise ValueError(f"times are numbers, days for instance, not {log.time.dtype}")
     table = pd.DataFrame({"recency": log.time.max() - by.time.max(),
                           "visits": by.time.nunique(), "amount": by.amount.sum()})
     x = np.log1p(table.to_numpy(dtype=np.float64))
@@ -130,7 +132,7 @@ def judge(
 # %% ../../nbs/03_behavior/11_mining.ipynb #5daaf32f
 def _lines(tables):
     "Header and rows, each a line of JSON; ValueError for what JSON does not have."
-    head = {name: {"columns": {c: str(t[c].dtype) for c in t}, "rows": len(t)}
+    head = {name: {"columns": {c: str(kind) for c, kind in t.dtypes.items()}, "rows": len(t)}
             for name, t in tables.items()}
     rows = (row for t in tables.values() for row in t.itertuples(index=False))
     out = io.StringIO()
@@ -151,7 +153,7 @@ def _tables(body):
     "Tables of the lines."
     import pandas as pd
 
-    head, *rows = map(json.loads, body.decode().splitlines())
+    head, *rows = map(json.loads, body.splitlines())     # of bytes: only \n ends one
     rows = iter(rows)
     found = {}
     for name, t in head.items():
@@ -159,7 +161,7 @@ def _tables(body):
         columns = zip(*some, strict=True) if some else [()] * len(t["columns"])
         found[name] = pd.DataFrame({
             c: pd.Series(list(values), dtype=kind)
-            for (c, kind), values in zip(t["columns"].items(), columns, strict=True)})
+            for (c, kind), values in zip(t["columns"].items(), columns, strict=False)})
     return found
 
 # %% ../../nbs/03_behavior/11_mining.ipynb #f06472bd
@@ -171,7 +173,7 @@ def save_run(
     body = _lines(tables)
     again = _tables(body)
     for name, table in tables.items():
-        if not again[name].equals(table):
+        if name not in again or not again[name].equals(table):
             raise ValueError(f"the table {name} would not come back as it is")
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
