@@ -113,6 +113,10 @@ contains = Check("contains", {"every choice of visits": holds,
         "equal for contained"),
     "gap from the first to the last": (held(whole=True), "a window, not a gap"),
     "visits in between": (between_them, "g visits between, so a step of g + 1"),
+    "visits without goods left out": Wrong(
+        lambda s, p, g=None: holds([v for v in s if v], p, g),
+        "a gap is counted in visits, whatever was bought",
+        on=([(0,), (), (2,)], ((0,), (2,)), 1)),
     "no gap at all": Wrong(lambda s, p, g=None: holds(s, p), "the argument is ignored",
         on=([(0,), (1,), (1,), (2,)], ((0,), (2,)), 1)),
 })
