@@ -105,7 +105,8 @@ def numbered(user, day, first, last, window):
     inside = (day >= first) & (day <= last)
     here[user[inside], day[inside] - first] = True
     days = np.arange(first + window - 1, last + 1, dtype=np.int32)
-    return days, np.array([here[:, t - first - window + 1:t - first + 1].any(1).sum() for t in days])
+    ends = [t - first + 1 for t in days]
+    return days, np.array([here[:, end - window:end].any(1).sum() for end in ends])
 
 
 def busy_days(user, day, first, last, window):

@@ -58,7 +58,7 @@ def numbers_of(log, now=max, count=None, total=sum):
         found[c] = (abs(end - max(times)), visits, total(paid))
     return found
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #f3656912
 def segment_loop(log, k, scale=True, order=True, middle=np.mean, **other):
     numbers = numbers_of(log, **other)
     x = np.log1p(np.array(list(numbers.values()), dtype=float))
@@ -187,7 +187,7 @@ basket_table = Check("basket_table", {"sets": table_loop}, st.tuples(logs(2)), u
         dtype=True),
 }, refuses=refused())
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #ccb5d253
 def rules_loop(log, min_count, least, baskets=baskets_of, measure=None, key=None):
     held, labels = baskets(log), sorted(set(log.item))
     n = len(held)
@@ -206,7 +206,7 @@ def rules_loop(log, min_count, least, baskets=baskets_of, measure=None, key=None
     rows.sort(key=lambda r: -round(r[3], 10))
     return sorted(rows, key=key or (lambda r: -round(r[4], 10)))
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #3145133c
 def five_columns(rules_of, log, min_count, least):
     "In the order of the lift; equal fractions may differ in their last digit."
     rules = rules_of(log, min_count, least)
@@ -263,7 +263,7 @@ def one_customer(log, *how):
     "All visits in one long sequence."
     return patterns_loop(log.assign(customer="everybody"), *how)
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #097b28ad
 def no_order(log, *how):
     return patterns_loop(log.assign(time=0), *how)
 
@@ -352,7 +352,7 @@ def as_said(tables, cell=lambda v: v):
 
 OLD = {"rules": pd.DataFrame({"count": [1, 2]})}
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #519659a1
 def after_a_crash(save, tables, crash):
     "What a reader finds afterwards, which files are there, and how often it was flushed."
     with tempfile.TemporaryDirectory() as folder:
@@ -478,7 +478,7 @@ save_run = Check("save_run", {"the description": as_promised}, st.tuples(runs(),
             {"a set": a_set, "a list": a_list, "a date": a_date, "other rows": other_rows,
              "a name twice": a_name_twice, "a number for a name": a_number_for_a_name}.items()})
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #b1ab2190
 def reloaded(load, tables, damage):
     "What comes back from a file that another hand wrote, types included."
     with tempfile.TemporaryDirectory() as folder:
@@ -554,7 +554,7 @@ def write_straight(path, text):
             f.write(letter)
     os.replace(path, path)
 
-
+# %% ../../../nbs/03_behavior/checks/11_mining.ipynb #247d6bc2
 def write_beside(path, text):
     part = path.with_name("part")
     with open(part, "w", encoding="utf-8") as f:
