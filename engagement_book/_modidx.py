@@ -5969,6 +5969,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                        'engagement_book/workbench/press/manifest.py')},
             'engagement_book.workbench.press.order': { 'engagement_book.workbench.press.order._label': ( '00_workbench/press/order.html#_label',
                                                                                                          'engagement_book/workbench/press/order.py'),
+                                                       'engagement_book.workbench.press.order._map': ( '00_workbench/press/order.html#_map',
+                                                                                                       'engagement_book/workbench/press/order.py'),
                                                        'engagement_book.workbench.press.order.lessons_graph': ( '00_workbench/press/order.html#lessons_graph',
                                                                                                                 'engagement_book/workbench/press/order.py'),
                                                        'engagement_book.workbench.press.order.lessons_page': ( '00_workbench/press/order.html#lessons_page',
