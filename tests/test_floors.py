@@ -13,7 +13,7 @@ from engagement_book.workbench.engine.run import product
 from engagement_book.workbench.house import is_article, is_checks, is_lesson
 from engagement_book.workbench.load import manifest
 from engagement_book.workbench.press.cells import directives
-from engagement_book.workbench.press.reading import about_lessons, is_shown, minutes
+from engagement_book.workbench.press.reading import is_shown, minutes
 
 NAMES = list(chapters())
 LESSONS = [n for n in NAMES if is_lesson(n)]
@@ -205,11 +205,3 @@ def test_every_lesson_has_its_checks_and_every_section_one_page():
     assert LESSONS == sorted(n.replace("/checks/", "/") for n in CHECKS)
     sections = [re.match(r"10_article/((\d+_)+)", n)[1] for n in ARTICLE]
     assert len(sections) == len(set(sections))
-
-
-def test_no_lesson_needs_a_later_one():
-    "The order of the numbers is an order in which one can read."
-    names = [n for n in chapters() if is_lesson(n)]
-    needs = {n: a.needs for n, a in about_lessons(names).items()}
-    assert any(needs.values())
-    assert not [(n, o) for i, n in enumerate(names) for o in needs[n] if o in names[i:]]
