@@ -169,8 +169,8 @@ def tally(
             raise ClaimError(f"no claim is of section {section!r}")
     here = [c for c in ledger().values() if c["section"] in sections and only in c["id"]]
     counts = Counter(c["verdict"] for c in here)
-    said = {"reproduced": "hold", "to_build": "are capabilities to build", "corrected": "are corrected",
-            "refuted": "are refuted", "not_checkable": "cannot be decided"}
+    said = {"reproduced": "right", "to_build": "to be built", "corrected": "corrected",
+            "refuted": "refuted", "not_checkable": "undecidable"}
     parts = [f"{counts[verdict]} {words}" for verdict, words in said.items() if counts[verdict]]
     _say_tally(f"{len(here)} statements: {', '.join(parts)}.")
 
