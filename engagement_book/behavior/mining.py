@@ -36,7 +36,7 @@ def _checked(log):
 
 # %% ../../nbs/03_behavior/11_mining.ipynb #5c490bfc
 def segments_of(
-    log,                         # DataFrame: customer, time (a number), item, amount ≥ 0
+    log,                         # DataFrame: customer, time (number), item, amount ≥ 0
     k: int,                      # groups
     rng: np.random.Generator,    # draws the starts of k-means
 ):                               # DataFrame: customer, recency, visits, amount, segment
@@ -132,7 +132,7 @@ def judge(
 # %% ../../nbs/03_behavior/11_mining.ipynb #5daaf32f
 def _lines(tables):
     "Header and rows, each a line of JSON; ValueError for what JSON does not have."
-    head = {name: {"columns": {c: str(kind) for c, kind in t.dtypes.items()}, "rows": len(t)}
+    head = {name: {"columns": {c: str(k) for c, k in t.dtypes.items()}, "rows": len(t)}
             for name, t in tables.items()}
     rows = (row for t in tables.values() for row in t.itertuples(index=False))
     out = io.StringIO()
