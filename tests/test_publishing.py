@@ -174,7 +174,7 @@ def test_the_map_has_every_lesson_and_leads_to_it(browser, book):
         drawn = {a.get_attribute("href")[:-5]: a.locator("rect").first.bounding_box()
                  for a in one.locator(".eb-light a").all()}
         assert any(all(drawn[o][way] < box[way] for n, box in drawn.items() for o in said[n].needs if o in drawn)
-                   for way in "yx"), "what a lesson needs stands above it, or on every box of this map at its left"
+                   for way in "yx"), "what a lesson needs stands above it, or, throughout the map, at its left"
     assert page.evaluate("Math.min(...[...document.querySelectorAll('.eb-lessons .eb-light text')].map(t => "
                          "t.getBoundingClientRect().height / (t.querySelectorAll('tspan').length || 1)))") >= 12
     page.locator(".eb-lessons .eb-light a[href='02_language/03_attention.html']").first.focus()
