@@ -738,7 +738,10 @@ def step_by_step(n, seed=0, epochs=2, order=0, trained=True, bent=True):
     params = [p for m in layers for p in m.parameters()]
     adam = torch.optim.Adam(params, foreach=False)
     pictures, kinds = few_pictures()
-    pixels = torch.from_numpy(shifted(pictures))
+    last = torch.channels_last                 # as the lesson: rounds alike
+    pixels = torch.from_numpy(shifted(pictures)).contiguous(memory_format=last)
+    w1.to(memory_format=last)
+    w2.to(memory_format=last)
 
     def hidden(a):
         a = F.max_pool2d(w1(a).relu(), 2)
@@ -765,7 +768,7 @@ def of_image_embeddings(image_embeddings, n, *how):
 
 image_embeddings = Check("image_embeddings", {"plain torch": step_by_step},
                          st.tuples(st.just(300), st.integers(0, 3), st.just(1)),
-                         use=of_image_embeddings, rtol=0, atol=.05, examples=3,
+                         use=of_image_embeddings, rtol=1e-3, atol=1e-3, examples=3,
                          wrong={
     "not trained": (lambda *c: step_by_step(*c, trained=False),
         "embeddings of the initial weights"),
