@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import precision_recall_fscore_support
 
 from ...workbench.check import Check, Wrong
 
@@ -340,7 +341,7 @@ def lessons(draw):
 
 
 ONE = [["anna", "chen", "paid"]], [["B-a", "I-a", "O"]], 2, 0
-TWO = [["a", "bb"], ["bb", "a"]], [["O", "B-a"], ["B-a", "I-a"]], 2, 1
+TWO = ([["a", "bb"], ["bb"], ["7", "a"]], [["O", "B-a"], ["O"], ["B-a", "I-a"]], 2, 7)
 perceptron = Check("perceptron", {"the long way": (trained, 1e-12)}, lessons() | st.just(TWO),
                    use=told, atol=1e-12, examples=40, wrong={
     "the last weights": Wrong(lambda *c: trained(*c, average=False),
@@ -432,8 +433,6 @@ tag = Check("tag", {"by name": tag_by_name}, models(), wrong={
 
 # %% ../../../nbs/07_service/checks/02_entities.ipynb #f1
 def f1_sklearn(right, found):
-    from sklearn.metrics import precision_recall_fscore_support
-
     if len(right) != len(found):
         raise ValueError("unequal lists")
     there = {(i, *s) for i, some in enumerate(right) for s in some}
