@@ -4819,6 +4819,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                 'engagement_book/service/checks/dialogue.py'),
                                                          'engagement_book.service.checks.dialogue.taken_apart': ( '07_service/checks/dialogue.html#taken_apart',
                                                                                                                   'engagement_book/service/checks/dialogue.py'),
+                                                         'engagement_book.service.checks.dialogue.transposed': ( '07_service/checks/dialogue.html#transposed',
+                                                                                                                 'engagement_book/service/checks/dialogue.py'),
                                                          'engagement_book.service.checks.dialogue.until_the_end': ( '07_service/checks/dialogue.html#until_the_end',
                                                                                                                     'engagement_book/service/checks/dialogue.py'),
                                                          'engagement_book.service.checks.dialogue.usable': ( '07_service/checks/dialogue.html#usable',

@@ -191,7 +191,7 @@ def model(
     count = np.zeros((SITUATIONS, 3, SITUATIONS + len(ends)))
     for steps, end in logs:
         after = [s for s, _ in steps[1:]] + [SITUATIONS + ends.index(end)]
-        for (s, a), t in zip(steps, after, strict=False):  # who left at once has no step
+        for (s, a), t in zip(steps, after, strict=False):   # none if gone at once
             count[s, a, t] += 1
     tried = count.sum(axis=2)
     share = count / np.maximum(tried, 1)[:, :, None]
