@@ -4745,6 +4745,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.by_format': ( '07_service/checks/answers.html#by_format',
                                                                                                               'engagement_book/service/checks/answers.py'),
+                                                        'engagement_book.service.checks.answers.by_name': ( '07_service/checks/answers.html#by_name',
+                                                                                                            'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.by_position': ( '07_service/checks/answers.html#by_position',
                                                                                                                 'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.by_second': ( '07_service/checks/answers.html#by_second',

@@ -68,7 +68,7 @@ def bm25(
         raise ValueError("no document has a term")
     having = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.log1p((len(documents) - having + .5) / (having + .5))
-    length = counts.sum(axis=1).A1 if hasattr(counts.sum(axis=1), "A1") else counts.sum(axis=1)
+    length = np.asarray(counts.sum(axis=1)).ravel()
     weights = counts.tocoo()
     f = weights.data
     room = k1 * (1 - b + b * length[weights.row] / length.mean())

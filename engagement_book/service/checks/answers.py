@@ -9,15 +9,16 @@ __all__ = ['letters', 'how', 'terms', 'short', 'FIXED', 'some_texts', 'term_coun
            'some_facts', 'two_facts', 'one_fact', 'joker', 'dots', 'realise', 'KNOWN', 'pieces', 'some_values',
            'replies', 'knowing', 'WANTED', 'seventeen', 'extra', 'mention', 'shorter', 'longest', 'slot_errors',
            'hints_of_foreign', 'some_reply', 'number_facts', 'seven', 'foreign_numbers', 'hints_of_answers', 'old_ones',
-           'with_gaps', 'desk', 'has_facts', 'returns', 'rare', 'answers', 'kind', 'runs_by_hand', 'terms_by_hand',
-           'across', 'dense', 'counts_sklearn', 'once', 'growing', 'bm25_library', 'lucene', 'saturated', 'bm25_loops',
-           'classic', 'plain', 'twice_k1', 'all_orders', 'by_position', 'middle', 'without_cutoff', 'last_right',
-           'ranked', 'many_documents', 'fixed', 'chosen_order', 'cut_not', 'mean_of', 'found_only', 'tables', 'by_sets',
-           'two_tables', 'sorted_best', 'from_the_end', 'any_order', 'worst', 'to_rank', 'by_second', 'looked_up',
-           'ties_by_number', 'lists', 'gaps', 'exact', 'reply_by_hand', 'one_by_one', 'by_format', 'without_facts',
-           'is_digit', 'stands_at', 'said_by_hand', 'errors_by_hand', 'missing_only', 'facts_only', 'anywhere',
-           'every_mention', 'digits_only', 'numbers_by_hand', 'foreign_by_hand', 'whole_only', 'single_digits',
-           'anywhere_in', 'as_values', 'filled', 'shared', 'answer_by_hand', 'open_gaps', 'sequential']
+           'with_gaps', 'desk', 'has_facts', 'returns', 'counted', 'rare', 'answers', 'kind', 'runs_by_hand',
+           'terms_by_hand', 'across', 'dense', 'counts_sklearn', 'once', 'growing', 'by_name', 'bm25_library', 'lucene',
+           'saturated', 'bm25_loops', 'classic', 'plain', 'twice_k1', 'all_orders', 'by_position', 'middle',
+           'without_cutoff', 'last_right', 'ranked', 'many_documents', 'fixed', 'chosen_order', 'cut_not', 'mean_of',
+           'found_only', 'tables', 'by_sets', 'two_tables', 'sorted_best', 'from_the_end', 'any_order', 'worst',
+           'to_rank', 'by_second', 'looked_up', 'ties_by_number', 'lists', 'gaps', 'exact', 'reply_by_hand',
+           'one_by_one', 'by_format', 'without_facts', 'is_digit', 'stands_at', 'said_by_hand', 'errors_by_hand',
+           'missing_only', 'facts_only', 'anywhere', 'every_mention', 'digits_only', 'numbers_by_hand',
+           'foreign_by_hand', 'whole_only', 'single_digits', 'anywhere_in', 'as_values', 'filled', 'shared',
+           'answer_by_hand', 'open_gaps', 'sequential']
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #imports
 import math
@@ -117,6 +118,11 @@ def growing(texts, vocabulary=None):
     return counts_sklearn(texts)
 
 
+def by_name(texts, vocabulary=None):
+    order = sorted(vocabulary or {t for x in texts for t in terms_by_hand(x)})
+    return counts_sklearn(texts, order)
+
+
 short = st.text("退货怎么发票，", max_size=6)
 FIXED = {"退": 0, "货": 1, "退货": 2}
 some_texts = st.lists(short, min_size=1, max_size=4)
@@ -127,6 +133,8 @@ term_counts = Check("term_counts", {"sklearn CountVectorizer": counts_sklearn},
                           on=(["退退"],)),
     "columns of its own": Wrong(growing, "idf from queries: a question gets its own columns",
                                 on=(["怎么退"], FIXED)),
+    "columns by name": Wrong(by_name, "scikit-learn sorts its own; a given order counts",
+                             on=(["退"], FIXED)),
 })
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #bm25
@@ -712,6 +720,7 @@ with_gaps = st.sampled_from(["{天数}天", "{天数}天，{人}付", "退票货
 desk = st.lists(st.tuples(old_ones, with_gaps), max_size=4)
 has_facts = st.sampled_from([{}, {"天数": 7}, {"天数": 7, "人": "{天数}"}])
 returns = [("怎么退货", "{天数}天内可以退货。"), ("开发票", "在订单页。")]
+counted = [("怎", "怎货1"), ("货", "怎货2"), ("票", "c"), ("怎", "d"), ("票", "e")]
 rare = [("怎退", "a"), ("怎货", "b"), ("怎怎票", "c"), ("货货", "d")]
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #ex2check2
@@ -733,7 +742,7 @@ answers = Check("answers", {"loops": answer_by_hand},
         lambda *c: answer_by_hand(*c, idf=lambda n, having: 1.),
         "怎 is in most questions and says nothing", on=("怎货票", rare, {})),
     "weights from the replies": Wrong(lambda *c: answer_by_hand(*c, over="replies"),
-        "n counts old questions", on=("怎货票", rare, {})),
+        "n counts old questions", on=("怎货票", counted, {})),
     "a character counts as often as it is asked": Wrong(
         lambda *c: answer_by_hand(*c, share=lambda q, old: [x for x in q if x in old]),
         "different characters: a set", on=("退退退怎货", [("怎货", "a"), ("退发", "b")], {})),
