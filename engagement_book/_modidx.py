@@ -4773,6 +4773,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                           'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.facts_only': ( '07_service/checks/answers.html#facts_only',
                                                                                                                'engagement_book/service/checks/answers.py'),
+                                                        'engagement_book.service.checks.answers.fewest_gaps': ( '07_service/checks/answers.html#fewest_gaps',
+                                                                                                                'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.filled': ( '07_service/checks/answers.html#filled',
                                                                                                            'engagement_book/service/checks/answers.py'),
                                                         'engagement_book.service.checks.answers.fixed': ( '07_service/checks/answers.html#fixed',

@@ -58,8 +58,8 @@ def bm25(
     documents: list,             # str, what is searched
     queries: list,               # str, what is asked
     k1: float = 1.5,             # saturation, from 0; 1.5 by default
-    b: float = .75,              # share of the length that counts, in [0, 1]; .75 by default
-) -> np.ndarray:                 # (n_queries, n_documents) float64, 0 for nothing shared
+    b: float = .75,              # how much the length counts, 0 to 1; .75 by default
+) -> np.ndarray:                 # (n_queries, n_documents) float64, 0: nothing shared
     "BM25 as Lucene has it; ValueError for k1 or b outside, or no term in any document."
     if not (0 <= k1 < np.inf and 0 <= b <= 1):
         raise ValueError(f"k1 is at least 0 and b in [0, 1], got {k1} and {b}")
@@ -83,7 +83,7 @@ def reciprocal_ranks(
     relevant: np.ndarray,        # (n_queries, n_documents) bool, which would be right
     cutoff: int = 10,            # last place that counts; 10 by default
 ) -> np.ndarray:                 # (n_queries,) float in [0, 1], 0 without a right one
-    "1 / place of the first right one, mean over the orders of ties; ValueError for NaN."
+    "1 / place of the first right one, mean over orders of ties; ValueError for NaN."
     scores = np.asarray(scores, dtype=np.float64)
     relevant = np.asarray(relevant)
     if scores.shape != relevant.shape or scores.ndim != 2 or relevant.dtype != bool:
@@ -119,7 +119,7 @@ def mrr(
 def one_sided(
     asked: sparse.csr_matrix,    # (n, n_terms) counts of questions
     found: sparse.csr_matrix,    # (n, n_terms) counts of what was found, row by row
-) -> sparse.csr_matrix:          # (n, n_terms) float64, 1 where exactly one has the term
+) -> sparse.csr_matrix:          # (n, n_terms) float64, 1 where only one has the term
     "Terms that only one of two texts has; ValueError if the shapes differ."
     if asked.shape != found.shape:
         raise ValueError(f"pairs need equal shapes, got {asked.shape}, {found.shape}")
@@ -135,7 +135,7 @@ def best_first(
     "Numbers of the k best documents; ValueError for NaN or k outside."
     scores = np.asarray(scores, dtype=np.float64)
     if not 1 <= k <= scores.shape[1] or np.isnan(scores).any():
-        raise ValueError(f"k is from 1 to {scores.shape[1]}, got {k}, and no score is NaN")
+        raise ValueError(f"k is from 1 to {scores.shape[1]}, got {k}; no score is NaN")
     best = np.empty((len(scores), k), dtype=np.int64)
     for row, s in zip(best, scores, strict=True):
         last = np.partition(s, -k)[-k]           # the k-th largest
@@ -189,7 +189,7 @@ def slot_errors(
     facts: dict,                 # name of a slot → value
     reply: str,                  # what is about to be sent
     known: list,                 # str, all values that a reply could state
-) -> tuple:                      # slots that are missing, values that are invented: lists
+) -> tuple:                      # list of missing slots, list of invented values
     "What a reply leaves out and what it makes up; ValueError for an empty value."
     given = {slot: str(value) for slot, value in facts.items()}
     values = frozenset(known) | frozenset(given.values())

@@ -15,10 +15,10 @@ __all__ = ['letters', 'how', 'terms', 'short', 'FIXED', 'some_texts', 'term_coun
            'without_cutoff', 'last_right', 'ranked', 'many_documents', 'fixed', 'chosen_order', 'cut_not', 'mean_of',
            'found_only', 'tables', 'by_sets', 'two_tables', 'sorted_best', 'from_the_end', 'any_order', 'worst',
            'to_rank', 'by_second', 'looked_up', 'ties_by_number', 'lists', 'gaps', 'exact', 'reply_by_hand',
-           'one_by_one', 'by_format', 'without_facts', 'is_digit', 'stands_at', 'said_by_hand', 'errors_by_hand',
-           'missing_only', 'facts_only', 'anywhere', 'every_mention', 'digits_only', 'numbers_by_hand',
-           'foreign_by_hand', 'whole_only', 'single_digits', 'anywhere_in', 'as_values', 'filled', 'shared',
-           'answer_by_hand', 'open_gaps', 'sequential']
+           'one_by_one', 'by_format', 'without_facts', 'fewest_gaps', 'is_digit', 'stands_at', 'said_by_hand',
+           'errors_by_hand', 'missing_only', 'facts_only', 'anywhere', 'every_mention', 'digits_only',
+           'numbers_by_hand', 'foreign_by_hand', 'whole_only', 'single_digits', 'anywhere_in', 'as_values', 'filled',
+           'shared', 'answer_by_hand', 'open_gaps', 'sequential']
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #imports
 import math
@@ -496,6 +496,11 @@ def without_facts(act, facts, templates):
     return templates[act][0]
 
 
+def fewest_gaps(act, facts, templates):
+    last_first = {k: v[::-1] for k, v in templates.items()}
+    return reply_by_hand(act, facts, last_first, fits=lambda slots, f: slots <= set(f))
+
+
 SAY = {"退货": ["{天数}天内可以退货，运费由{付款人}付。", "{天数}天内可以退货。", "可以退货。"],
        "问候": ["您好{称呼}，{天数}天。", "您好{称呼}", "{0.__class__}{}{ 天数}", "{{称呼}}"]}
 some_facts = st.dictionaries(st.sampled_from(["天数", "付款人", "称呼"]),
@@ -514,8 +519,7 @@ realise = Check("realise", {"letter by letter": reply_by_hand},
     "a gap left open": Wrong(
         lambda *c: reply_by_hand(*c, fits=lambda slots, f: True, blank=""),
         "the first sentence, whatever is known: None days, or nothing", on=one_fact),
-    "a fact kept back": Wrong(lambda a, f, t: reply_by_hand(
-        a, f, {k: v[::-1] for k, v in t.items()}, fits=lambda slots, f: slots <= set(f)),
+    "a fact kept back": Wrong(fewest_gaps,
         "a sentence whose gaps are known need not say all", on=two_facts),
     "one gap after the other": Wrong(lambda *c: reply_by_hand(*c, fill=one_by_one),
         "what a customer wrote is filled in again", on=joker),
