@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['letters', 'how', 'terms', 'short', 'FIXED', 'some_texts', 'term_counts', 'PAGES', 'ASKED', 'chosen', 'full', 'asking',
-           'by_default', 'shop', 'loops', 'bm25', 'tie', 'two_right', 'many', 'MISTAKES', 'REFUSED', 'reciprocal_ranks',
-           'none_right', 'mrr', 'pair', 'one_sided', 'level', 'twenty', 'best_first', 'seen_twice', 'rerank', 'SAY',
-           'some_facts', 'two_facts', 'one_fact', 'joker', 'dots', 'realise', 'KNOWN', 'pieces', 'some_values',
-           'replies', 'knowing', 'WANTED', 'seventeen', 'extra', 'mention', 'shorter', 'longest', 'slot_errors',
-           'hints_of_foreign', 'some_reply', 'number_facts', 'seven', 'foreign_numbers', 'hints_of_answers', 'old_ones',
-           'with_gaps', 'desk', 'has_facts', 'returns', 'counted', 'rare', 'answers', 'kind', 'runs_by_hand',
-           'terms_by_hand', 'across', 'dense', 'counts_sklearn', 'once', 'growing', 'by_name', 'bm25_library', 'lucene',
-           'saturated', 'bm25_loops', 'classic', 'plain', 'twice_k1', 'all_orders', 'by_position', 'middle',
-           'without_cutoff', 'last_right', 'ranked', 'many_documents', 'fixed', 'chosen_order', 'cut_not', 'mean_of',
-           'found_only', 'tables', 'by_sets', 'two_tables', 'sorted_best', 'from_the_end', 'any_order', 'worst',
-           'to_rank', 'by_second', 'looked_up', 'ties_by_number', 'lists', 'gaps', 'exact', 'reply_by_hand',
-           'one_by_one', 'by_format', 'without_facts', 'fewest_gaps', 'is_digit', 'stands_at', 'said_by_hand',
-           'errors_by_hand', 'missing_only', 'facts_only', 'anywhere', 'every_mention', 'digits_only',
+           'by_default', 'shop', 'loops', 'bm25', 'tie', 'two_right', 'many', 'MISTAKES', 'one_nan', 'REFUSED',
+           'reciprocal_ranks', 'none_right', 'mrr', 'pair', 'one_sided', 'level', 'twenty', 'best_first', 'seen_twice',
+           'rerank', 'SAY', 'some_facts', 'two_facts', 'one_fact', 'joker', 'dots', 'realise', 'KNOWN', 'pieces',
+           'some_values', 'replies', 'knowing', 'WANTED', 'seventeen', 'extra', 'mention', 'shorter', 'longest',
+           'slot_errors', 'hints_of_foreign', 'some_reply', 'number_facts', 'seven', 'foreign_numbers',
+           'hints_of_answers', 'old_ones', 'with_gaps', 'desk', 'has_facts', 'returns', 'counted', 'rare', 'answers',
+           'kind', 'runs_by_hand', 'terms_by_hand', 'across', 'dense', 'counts_sklearn', 'once', 'growing', 'by_name',
+           'bm25_library', 'lucene', 'saturated', 'bm25_loops', 'classic', 'plain', 'twice_k1', 'all_orders',
+           'by_position', 'middle', 'without_cutoff', 'last_right', 'ranked', 'many_documents', 'fixed', 'chosen_order',
+           'cut_not', 'mean_of', 'found_only', 'tables', 'by_sets', 'two_tables', 'sorted_best', 'from_the_end',
+           'any_order', 'worst', 'to_rank', 'by_second', 'looked_up', 'ties_by_number', 'lists', 'gaps', 'exact',
+           'reply_by_hand', 'one_by_one', 'by_format', 'without_facts', 'fewest_gaps', 'is_digit', 'stands_at',
+           'said_by_hand', 'errors_by_hand', 'missing_only', 'facts_only', 'anywhere', 'every_mention', 'digits_only',
            'numbers_by_hand', 'foreign_by_hand', 'whole_only', 'single_digits', 'anywhere_in', 'as_values', 'filled',
            'shared', 'answer_by_hand', 'open_gaps', 'sequential']
 
@@ -316,7 +316,8 @@ MISTAKES = {
     "upside down": Wrong(lambda s, r, cutoff=10: many_documents(-s, r, cutoff),
         "4.2.2-argsort: the worst first", on=two_right),
 }
-REFUSED = {"NaN": ((tie[0] * np.nan, tie[1]), ValueError),
+one_nan = np.array([[0., np.nan, 1., 0.]])
+REFUSED = {"NaN": ((one_nan, tie[1]), ValueError),
            "no place": ((*tie, 0), ValueError),
            "labels 0 and 1": ((tie[0], tie[1].astype(int)), ValueError),
            "one query as a vector": ((tie[0][0], tie[1][0]), ValueError),
@@ -406,7 +407,7 @@ best_first = Check("best_first", {"sorted": sorted_best}, to_rank(), wrong={
                                         on=level),
     "ten by default": Wrong(lambda s, k=10: sorted_best(s, k), "20 is said", on=twenty),
 }, refuses={"k = 0": ((level[0], 0), ValueError), "k = 5 of 4": ((level[0], 5), ValueError),
-            "NaN": ((level[0] * np.nan, 1), ValueError)})
+            "NaN": ((np.array([[0., np.nan]]), 1), ValueError)})
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #rerank2
 def by_second(best, second, key=lambda s, i: (-s[i], i)):
@@ -441,7 +442,7 @@ rerank = Check("rerank", {"sorted": by_second}, lists(), wrong={
     "first look only": Wrong(lambda b, s: b.copy(), "nothing was looked at", on=seen_twice),
     "worst first": Wrong(lambda b, s: by_second(b, -s), "4.2.2-argsort", on=seen_twice),
 }, refuses={"other shape": ((seen_twice[0], seen_twice[1][:, :2]), ValueError),
-            "NaN": ((seen_twice[0], seen_twice[1] * np.nan), ValueError)})
+            "NaN": ((seen_twice[0], np.array([[.1, np.nan, .2]])), ValueError)})
 
 # %% ../../../nbs/07_service/checks/04_answers.ipynb #reply
 def gaps(sentence):
