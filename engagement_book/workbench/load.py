@@ -75,12 +75,14 @@ __legacy__ = type(os)("__legacy__"); __legacy__.__dict__.update(globals())
 # %% ../../nbs/00_workbench/03_load.ipynb #51d7cf13
 def _pip(package: str, version: str, digest: str, folder: Path):
     "Run `pip download` for one pinned archive; yields (bytes so far, bytes in all) while it runs."
-    shadow = folder / "shadow" / "setuptools"
-    shadow.mkdir(parents=True)
-    (shadow / "__init__.py").write_text("")
-    (shadow / "build_meta.py").write_text(_NO_BUILD)
+    shadow = folder / "shadow"
+    for backend in ("setuptools/build_meta.py", "scikit_build_core/build.py"):
+        file = shadow / backend
+        file.parent.mkdir(parents=True)
+        (file.parent / "__init__.py").write_text("")
+        file.write_text(_NO_BUILD)
     (folder / "req.txt").write_text(f"{package}=={version} --hash=sha256:{digest}\n")
-    env = {**os.environ, "PYTHONPATH": str(shadow.parent), "EB_NAME": package, "EB_VERSION": version,
+    env = {**os.environ, "PYTHONPATH": str(shadow), "EB_NAME": package, "EB_VERSION": version,
            "PIP_CONSTRAINT": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     cmd = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--retries",
            "2", "--progress-bar", "raw", "-r", str(folder / "req.txt"), "-d", str(folder / "got")]
