@@ -96,7 +96,7 @@ def dtw_spot(
     word: np.ndarray,            # (m, bands) float, frames of a word
     clip: np.ndarray,            # (n, bands) float, frames to search
 ) -> tuple:                      # cost per frame of the word, first and last frame
-    "Where a clip is most like a word, the earliest end and shortest if equal; ValueError."
+    "Place most like a word, of equals first to end, then shortest; ValueError."
     word = np.asarray(word, dtype=float)
     clip = np.asarray(clip, dtype=float)
     if word.ndim != 2 or clip.ndim != 2 or word.shape[1:] != clip.shape[1:]:

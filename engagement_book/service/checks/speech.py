@@ -110,7 +110,8 @@ wer = Check("wer", {"jiwer": by_jiwer, "recursion": rate_of()},
         "a rate is not a share", on=three_wrong),
     "word by word": Wrong(rate_of(edits=in_place),
         "no alignment: one word dropped, all others wrong", on=one_missing),
-    "sets of words": (rate_of(edits=as_sets), "order and repetition are lost"),
+    "sets of words": Wrong(rate_of(edits=as_sets), "order and repetition are lost",
+        on=([["two", "two"]], [["two"]])),
     "mean of the clips": Wrong(mean_of_clips,
         "a short clip weighs as much as a long one", on=long_and_short),
     "sentences with a mistake": Wrong(sentences_wrong,
@@ -282,8 +283,9 @@ log_mel = Check("log_mel", {"loops": loops, "scipy": by_scipy}, sounds(), rtol=1
         "another unit: ln is promised", on=tone),
     "frames side by side": Wrong(lambda x, r, size, hop, b: loops(x, r, size, size, b),
         "the hop ignored", on=twice),
-    "padded at the end": (lambda x, *a: loops(np.append(x, np.zeros(a[2])), *a),
-        "frames of silence that nobody recorded"),
+    "padded at the end": Wrong(
+        lambda x, *a: loops(np.append(x, np.zeros(a[2])), *a),
+        "frames of silence that nobody recorded", on=twice),
 }, refuses={"stereo": ((np.zeros((2, 16)), 8000, 8, 8, 2), ValueError),
             "too short": ((np.zeros(7), 8000, 8, 8, 2), ValueError),
             "NaN": ((EIGHT * np.nan, 8000, 8, 8, 2), ValueError),
@@ -363,27 +365,28 @@ dtw_spot = Check("dtw_spot", {"all paths": all_paths}, word_and_clip(), wrong={
         "each frame of one side is paid twice: a word costs something in itself", on=plain),
     "no time to wait": Wrong(lambda w, c: all_paths(w, c, steps=STEPS[:1]),
         "the diagonal alone: nobody says a word twice at one speed", on=slow),
-    "the clip cannot wait": (lambda w, c: all_paths(w, c, steps=STEPS[::2]),
-        "a word that is said faster is lost"),
+    "the clip cannot wait": Wrong(lambda w, c: all_paths(w, c, steps=STEPS[::2]),
+        "a word that is said faster is lost", on=(column(1, 1, 3), column(1, 3))),
     "from the beginning": Wrong(lambda w, c: all_paths(w, c, begins=lambda n: range(1)),
         "DTW of a whole clip: the word must begin it", on=slow),
     "to the end": Wrong(lambda w, c: all_paths(w, c, ends=lambda n: n - 1),
         "DTW of a whole clip: the word must end it", on=slow),
     "nothing is listened to": Wrong(lambda w, c: (0., 0, len(c) - 1),
         "4.3.1-voice: speech recognition is a box in a diagram", on=plain),
-    "not per frame": (lambda w, c: all_paths(w, c, share=lambda cost, p, m: cost),
-        "long words cost more than short ones"),
+    "not per frame": Wrong(lambda w, c: all_paths(w, c, share=lambda cost, p, m: cost),
+        "long words cost more than short ones", on=(column(1, 1), column(0))),
     "per step of the path": Wrong(
         lambda w, c: all_paths(w, c, share=lambda cost, p, m: cost / len(p)),
         "waiting makes it cheaper", on=(column(1, 3, 1), column(1, 3, 3, 2))),
     "summed over the bands": Wrong(
         lambda w, c: all_paths(w, c, apart=lambda u, v: float(np.abs(u - v).sum())),
         "the mean is promised", on=two_bands),
-    "squared": (lambda w, c: all_paths(w, c, apart=lambda u, v: float(((u - v) ** 2).mean())),
-        "one loud frame decides"),
-    "differences with a sign": (
+    "squared": Wrong(
+        lambda w, c: all_paths(w, c, apart=lambda u, v: float(((u - v) ** 2).mean())),
+        "one loud frame decides", on=(column(3), column(1))),
+    "differences with a sign": Wrong(
         lambda w, c: all_paths(w, c, apart=lambda u, v: float((u - v).mean())),
-        "louder and softer cancel"),
+        "louder and softer cancel", on=(np.array([[3., 0.]]), np.array([[1., 2.]]))),
     "the longest of equal ones": Wrong(lambda w, c: all_paths(w, c, late=1),
         "silence before the word belongs to it", on=(column(1, 3), column(1, 1, 3))),
 }, refuses={"other bands": ((np.zeros((2, 3)), np.zeros((4, 2))), ValueError),
@@ -400,9 +403,9 @@ def cer_jiwer(said, heard):
     return jiwer.cer(*([t.replace(" ", "") for t in side] for side in (said, heard)))
 
 
-def letters(said, heard, cut=lambda t: list(t.replace(" ", "")), rate=rate_of()):
+def letters(said, heard, cut=lambda t: list(t.replace(" ", "")), rate=None):
     "Over characters, with one thing changed."
-    return rate([cut(s) for s in said], [cut(h) for h in heard])
+    return (rate or rate_of())([cut(s) for s in said], [cut(h) for h in heard])
 
 
 def utf8(text):
@@ -426,11 +429,11 @@ cer = Check("cer", {"jiwer": cer_jiwer}, st.lists(a_text, min_size=1, max_size=3
         "spaces are to be left out", on=spaced),
     "bytes": Wrong(lambda s, h: letters(s, h, utf8),
         "a Chinese character has three bytes", on=medicine),
-    "divided by the characters heard": (
+    "divided by the characters heard": Wrong(
         lambda s, h: letters(s, h, rate=rate_of(lambda a, b: total(b))),
-        "what was said is the measure"),
-    "mean of the sentences": (lambda s, h: letters(s, h, rate=mean_of_clips),
-        "a short one weighs as much as a long one"),
+        "what was said is the measure", on=(["退货"], ["货"])),
+    "mean of the sentences": Wrong(lambda s, h: letters(s, h, rate=mean_of_clips),
+        "a short one weighs as much as a long one", on=(["我要退货", "货"], ["我要退货", "退"])),
 }, hints=hints_of_cer)
 
 # %% ../../../nbs/07_service/checks/05_speech.ipynb #skSayC
@@ -481,10 +484,11 @@ heard_words = Check("heard_words", {"all paths": by_enumeration}, vocabularies()
     "in the order of the dictionary": Wrong(
         lambda w, c, m: [n for n in w if n in by_enumeration(w, c, m)],
         "the first frame decides", on=example),
-    "by the name alone": (
-        lambda w, c, m: sorted(by_enumeration(w, c, m)), "the first frame decides"),
-    "by the last frame": (
+    "by the name alone": Wrong(lambda w, c, m: sorted(by_enumeration(w, c, m)),
+        "the first frame decides", on=(UP_DOWN, column(1, 3, 1), 0.)),
+    "by the last frame": Wrong(
         lambda w, c, m: by_enumeration(w, c, m, order=lambda a, b, n: (b, n)),
-        "ordered by the beginning"),
+        "ordered by the beginning", on=({"long": column(0, 1, 2), "mid": column(1)},
+                                        column(0, 1, 2), 0.)),
     "nothing is heard": Wrong(lambda w, c, m: [], "4.3.1-voice", on=example),
 }, hints=hints_of_words)
