@@ -4,18 +4,17 @@
 
 # %% auto #0
 __all__ = ['ClientId', 'Text', 'Name', 'Language', 'WORDS', 'REFUSALS', 'CONFLICT', 'NO_TOKEN', 'CONFLICTS', 'Cid', 'COOKIE',
-           'AGENT_COOKIE', 'Own', 'Stored', 'After', 'Last', 'EVENTS', 'customer', 'door', 'agent', 'rest', 'Settings',
-           'Body', 'NewConversation', 'Message', 'AgentMessage', 'Nothing', 'Vote', 'Token', 'Agent', 'Release',
-           'Retention', 'Error', 'Problem', 'hashed', 'agent_cookie', 'session', 'is_agent', 'desk', 'own', 'there',
-           'allow', 'cleaned', 'after_of', 'begin', 'list_own', 'read', 'send', 'ask_person', 'vote', 'close', 'follow',
-           'export_own', 'delete', 'login', 'logout', 'queue', 'follow_queue', 'list_all', 'read_any', 'follow_any',
-           'claim', 'agent_send', 'release', 'agent_close', 'agent_delete', 'export_all', 'retention', 'chat_page',
-           'agent_page', 'static', 'healthz', 'examples', 'make_app']
+           'AGENT_COOKIE', 'Own', 'Stored', 'After', 'Last', 'EVENTS', 'customer', 'door', 'agent', 'rest', 'KINDS',
+           'Settings', 'Body', 'NewConversation', 'Message', 'AgentMessage', 'Nothing', 'Vote', 'Token', 'Agent',
+           'Release', 'Retention', 'Error', 'Problem', 'hashed', 'agent_cookie', 'session', 'is_agent', 'desk', 'own',
+           'there', 'allow', 'cleaned', 'after_of', 'begin', 'list_own', 'read', 'send', 'ask_person', 'vote', 'close',
+           'follow', 'export_own', 'delete', 'login', 'logout', 'queue', 'follow_queue', 'list_all', 'read_any',
+           'follow_any', 'claim', 'agent_send', 'release', 'agent_close', 'agent_delete', 'export_all', 'retention',
+           'chat_page', 'agent_page', 'static', 'healthz', 'examples', 'make_app']
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #imports
 import hashlib
 import hmac
-import mimetypes
 import secrets
 import sqlite3
 from contextlib import asynccontextmanager
@@ -449,13 +448,15 @@ async def retention(body: Retention, hub: Stored) -> dict:
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #pages
 rest = APIRouter(responses=REFUSALS)
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
+         ".png": "image/png", ".woff2": "font/woff2"}
 
 
 def _page(request: Request, name: str) -> Response:
     folder = request.app.state.settings.pages or house("nbs", "_desk")
     files = {p.name: p for p in folder.iterdir()} if folder.is_dir() else {}
     if name in files:
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        kind = KINDS.get(files[name].suffix, "application/octet-stream")
         return Response(files[name].read_bytes(), media_type=kind)
     if name in ("chat.html", "agent.html"):
         return Response(f"<!doctype html><title>desk</title><p>{name} is not here yet; the interface is.", 200,

@@ -91,10 +91,10 @@ CHOICES = {"unclear": (("查订单", "我要退货", "商品价格", "转人工"
 def said(
     rule: str,               # key of TEXTS
     language: str,           # "zh" or "en"
-    values: dict = {},       # what stands in braces
+    values: dict | None = None,      # what stands in braces
 ) -> str:
     "A text in the customer's language."
-    return fill(TEXTS[rule][language == "en"], values)
+    return fill(TEXTS[rule][language == "en"], values or {})
 
 # %% ../../../nbs/07_service/desk/06_brain.ipynb #shapes
 SURE = .5                        # a probability below it is not acted on
@@ -178,7 +178,7 @@ def reply(self: Brain,
 
 
 @patch
-def _make(self: Brain, h: Heard, state: dict, rule: str, values: dict = {}, source: tuple = (), **more) -> Reply:
+def _make(self: Brain, h: Heard, state: dict, rule: str, values: dict | None = None, source: tuple = (), **more) -> Reply:
     "A reply with its trace."
     trace = {"intent": h.intent, "probability": round(h.probability, 3), "slots": h.slots, "rule": rule,
              "source": list(source), "language": h.language}
@@ -195,7 +195,7 @@ def _person(self: Brain, h: Heard, state: dict, why: str) -> Reply:
 
 
 @patch
-def _unclear(self: Brain, h: Heard, state: dict, rule: str, values: dict = {}) -> Reply:
+def _unclear(self: Brain, h: Heard, state: dict, rule: str, values: dict | None = None) -> Reply:
     "Ask once, then hand over."
     if state.get("unclear", 0) >= 1:
         return self._person(h, state, "unclear")

@@ -60,7 +60,8 @@ async def _follow(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wake.wait(), .25)
         self.wake.clear()
-        for self.version, cid, kind in await self.run(self.store.events, self.version):
+        for number, cid, kind in await self.run(self.store.events, self.version):
+            self.version = number
             moved = kind not in ("turn", "created", "vote")
             for name in self.listeners if moved else ({cid, ""} & self.listeners.keys()):
                 for changed in self.listeners[name]:

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -60,7 +60,7 @@ def iso(
     "A time as the interface writes it."
     if t is None:
         return None
-    return datetime.fromtimestamp(t, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 # %% ../../../nbs/07_service/desk/03_store.ipynb #store
 class Store:
@@ -396,7 +396,7 @@ def move(self: Store,
         if row is None:
             return None
         same = row["status"] == status and (status != "agent" or row["agent"] == agent)
-        if not same and row["status"] in refuse:
+        if not same and row["status"] in (refuse or {}):
             raise Conflict(refuse[row["status"]])
         if not same and row["status"] == "agent" and agent not in (None, row["agent"]):
             raise Conflict("not_yours")
