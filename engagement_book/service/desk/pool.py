@@ -40,8 +40,10 @@ class Pool:
                 continue
             try:
                 value, error = call(), None
-            except BaseException as e:
+            except Exception as e:
                 value, error = None, e
+            except BaseException as e:       # SystemExit would end the server that waits for this
+                value, error = None, RuntimeError(f"{type(e).__name__}: {e}")
             if self._came_back(future, value, error):
                 return
 

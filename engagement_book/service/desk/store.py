@@ -388,7 +388,7 @@ def move(self: Store,
     agent: str | None = None,        # who takes it; or, when it leaves an agent, who must have it
     why: str | None = None,          # reason of a handover
     due: float | None = None,        # seconds until the agent must have answered
-    refuse: dict = {},               # status it is in → code of the refusal
+    refuse: dict | None = None,      # status it is in → code of the refusal
 ) -> dict | None:            # the conversation; None if there is none
     "Move a conversation; nothing happens if it is there already."
     with self._write() as c:
