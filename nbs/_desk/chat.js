@@ -152,7 +152,8 @@ function show(next) {
     status: (c) => {
       setTimeout(() => $("log").removeAttribute("aria-busy"), 300);
       if (!conv || conv.id !== c.id) return;
-      if (!c.vote && ["closed", "open"].includes(c.status) && ["agent", c.status === "closed" ? "open" : "agent"].includes(conv.status)) voteOpen = true;
+      const over = (conv.status === "agent" && c.status === "open") || (conv.status !== "closed" && c.status === "closed");
+      if (over && !c.vote) voteOpen = true;
       conv = c;
       draw();
     },

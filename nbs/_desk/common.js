@@ -215,10 +215,11 @@ const Desk = (() => {
   // ---- a stream of turns that survives the server
 
   // after: the last turn that this stream brought. The browser resumes by itself (Last-Event-ID);
-  // where it gave up, because the answer was an error, we begin again after the same turn.
+  // where it gave up, because the answer was an error, we ask `probe` why and begin again after the same turn.
+  // hear: turn, status, queue, gone (deleted), refused (signed out), up (does it stand?)
   class Stream {
-    constructor(path, { after = 0, turn, status, gone, up, refused }) {
-      Object.assign(this, { path, after, hear: { turn, status, gone, up, refused }, tries: 0, timer: 0, over: false });
+    constructor(path, hear, { after = 0, probe = path.replace(/\/stream$/, "") } = {}) {
+      Object.assign(this, { path, after, probe, hear, tries: 0, timer: 0, over: false });
       this.open();
     }
 
@@ -226,20 +227,17 @@ const Desk = (() => {
       clearTimeout(this.timer);
       if (this.over) return;
       this.source?.close();
-      const source = new EventSource(`${this.path}?after=${this.after}`);
+      const source = new EventSource(this.after ? `${this.path}?after=${this.after}` : this.path);
       this.source = source;
-      const data = (event) => JSON.parse(event.data);
-      source.addEventListener("open", () => { this.tries = 0; this.hear.up(true); });
-      source.addEventListener("turn", (event) => {
-        if (this.source !== source) return;
-        const turn = data(event);
-        this.after = Math.max(this.after, turn.id);
-        this.hear.turn(turn);
+      const on = (kind, f) => source.addEventListener(kind, (event) => {
+        if (this.source === source && !this.over) f(event.data ? JSON.parse(event.data) : null);
       });
-      source.addEventListener("status", (event) => { if (this.source === source) this.hear.status(data(event)); });
-      source.addEventListener("gone", () => { if (this.source === source) { this.close(); this.hear.gone(); } });
-      source.addEventListener("error", () => {
-        if (this.source !== source || this.over) return;
+      on("open", () => { this.tries = 0; this.hear.up(true); });
+      on("turn", (turn) => { this.after = Math.max(this.after, turn.id); this.hear.turn(turn); });
+      on("status", (conversation) => this.hear.status(conversation));
+      on("queue", (queue) => this.hear.queue(queue));
+      on("gone", () => { this.close(); this.hear.gone(); });
+      on("error", () => {
         this.hear.up(false);
         if (source.readyState === EventSource.CLOSED) {
           this.timer = setTimeout(() => this.again(), 1000 * PAUSES[Math.min(this.tries++, PAUSES.length - 1)]);
@@ -251,7 +249,7 @@ const Desk = (() => {
     async again() {
       if (this.over) return;
       try {
-        await ask("GET", this.path.replace(/\/stream$/, ""));
+        await ask("GET", this.probe);
       } catch (fault) {
         if (this.over) return;
         if (fault.status === 404) { this.close(); this.hear.gone(); return; }
@@ -300,7 +298,8 @@ const Desk = (() => {
       const known = words[`trace.${name}`];
       list.append(known ? el("dt", { t: `trace.${name}` }) : el("dt", { lang: "en" }, name), el("dd", {}, code(value)));
     }
-    return el("details.trace", {}, el("summary", { t: "trace.title" }), list);
+    const opened = (event) => { if (event.target.open) list.scrollIntoView({ block: "nearest" }); };
+    return el("details.trace", { on: { toggle: opened } }, el("summary", { t: "trace.title" }), list);
   }
 
   // The turns of one conversation, in order of their ids; what is not sent yet stands below them.
@@ -336,7 +335,7 @@ const Desk = (() => {
       this.turns.set(turn.id, item);
       const later = [...this.box.children].find((e) => e !== item && (e.dataset.id === undefined || Number(e.dataset.id) > turn.id));
       if (item.nextElementSibling !== (later ?? null) || !item.parentNode) this.box.insertBefore(item, later ?? null);
-      this.settle(stick || turn.role === this.mine);
+      this.settle(stick || turn.role === this.mine, true);
       return true;
     }
 
@@ -389,10 +388,10 @@ const Desk = (() => {
 
     scroller() { return this.box.closest(".log"); }
     atEnd() { const s = this.scroller(); return s.scrollHeight - s.scrollTop - s.clientHeight < 80; }
-    settle(stick) {
+    settle(stick, news = false) {
       const s = this.scroller();
       if (stick) s.scrollTop = s.scrollHeight;
-      this.seen?.(stick);
+      if (news) this.seen?.(stick);
     }
   }
 
