@@ -224,7 +224,7 @@ class Thread {
 
   async act(f) {
     // the second click of a double click on "take" must not hit what then lies under it
-    if (this.acting || Date.now() - (this.acted ?? 0) < 600) return;
+    if (this.acting || Date.now() - (this.taken ?? 0) < 400) return;
     this.acting = true;
     this.say(null);
     try {
@@ -236,13 +236,13 @@ class Thread {
       else this.say(fault.status === 0 ? t("did.offline") : t("did.fault", { why: fault.detail }));
     } finally {
       this.acting = false;
-      this.acted = Date.now();
       this.draw();
     }
   }
 
   async take() {
     this.know(await ask("POST", this.path("/claim"), { agent: me }));
+    this.taken = Date.now();
     if (shown === this) this.area.focus();
   }
 
