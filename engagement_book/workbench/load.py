@@ -12,6 +12,7 @@ import functools
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -303,10 +304,21 @@ def _arff(data: bytes, t: dict):
 
 READERS["arff"] = _arff
 
+# %% ../../nbs/00_workbench/03_load.ipynb #jsonread
+def _json(data: bytes, t: dict):
+    return json.loads(data)
+
+
+def _bytes(data: bytes, t: dict):
+    return data
+
+
+READERS |= {"json": _json, "bytes": _bytes}
+
 # %% ../../nbs/00_workbench/03_load.ipynb #fc4f23e6
 def load(
     name: str,                # data set, see `manifest()`
-) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame or array
+) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame, array, or what JSON says
     "Verified data set; DataError for an unknown name, no network, or bytes that are not the pinned ones."
     d = entry(name)
     try:
