@@ -135,7 +135,8 @@ def test_pages_hold_nothing_inline_and_name_no_other_host():
             ids = re.findall(r'\sid="([^"]+)"', text)
             assert len(ids) == len(set(ids)), name
         if name.endswith(".js"):
-            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), name
+            unsafe = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function"
+            assert not re.search(unsafe, text), name
 
 
 @pytest.mark.parametrize("name", ["chat", "agent"])
@@ -226,8 +227,6 @@ def test_what_is_typed_while_the_server_is_away_goes_once_and_in_order(people, d
         fresh.wait_for_timeout(200)
     finally:
         desk.start()
-    for p in (page, fresh):
-        p.locator("#banner-button").click() if p.locator("#banner-button").is_visible() else None
     sent(page, 3)
     sent(fresh, 2)
     wait(page, 500)
@@ -372,11 +371,11 @@ def test_new_and_delete_ask_first(people):
 
 def test_a_handover_there_and_back(people):
     page, other = people(), agent(people)
-    ask_for_a_person(page, "我要投诉这个订单")
-    row = other.locator("#waiting button", has_text="我要投诉")
+    ask_for_a_person(page, "我想退货")
+    row = other.locator("#waiting button", has_text="我想退货")
     row.wait_for()
     assert row.locator(".mark.new").is_visible() and "(1)" in other.title()
-    take(other, "我要投诉")
+    take(other, "我想退货")
     page.locator('#state[data-state="person"]', has_text="小林").wait_for()
     mine(other).locator("textarea").fill("您好，我来处理")
     other.keyboard.press("Enter")
@@ -390,7 +389,7 @@ def test_a_handover_there_and_back(people):
     page.locator("#vote button[type=submit]").click()
     page.locator("#thanks", has_text="5").wait_for()
     other.locator("#tab-stored").click()
-    other.locator("#stored button", has_text="我要投诉").locator(".mark", has_text="5 星").wait_for()
+    other.locator("#stored button", has_text="我想退货").locator(".mark", has_text="5 星").wait_for()
 
 
 def test_a_reply_goes_where_it_was_typed(people):
@@ -463,10 +462,12 @@ def test_without_the_token_nothing_is_shown(people):
 
 # ---- what it looks like
 
-def axe(page, name):
+def axe(page, name, scheme="light"):
+    "What axe finds; in the dark the colours alone, since the rest is the same page."
     page.wait_for_timeout(150)
     page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+    found = page.evaluate("more => axe.run({resultTypes: ['violations'], ...more})", rules)["violations"]
     wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
     return [(name, "wide", wide)] * (wide > 0) + [
         (name, rule["id"], node["html"][:120], (node["any"] + node["all"] + node["none"])[0]["message"][:160])
@@ -478,34 +479,34 @@ def axe(page, name):
 def test_axe_finds_nothing(people, width, scheme):
     page = people(width, scheme, "zh-CN" if width == DESK else "en-US")
     page.locator("#examples button").first.wait_for()
-    found = axe(page, "empty")
+    found = axe(page, "empty", scheme)
     say(page, "蓝牙耳机怎么退货？ " + "Averylongwordthatneverends" * 8)
     page.locator(".trace summary").last.click()
     page.locator("#rate").click()
-    found += axe(page, "chat")
+    found += axe(page, "chat", scheme)
     page.locator("#human").click()
     page.locator("#delete").click()
-    found += axe(page, "dialog")
+    found += axe(page, "dialog", scheme)
     page.keyboard.press("Escape")
     page.context.set_offline(True)
     say(page, "offline")
     page.locator(".unsent .link").first.wait_for()
-    found += axe(page, "offline")
+    found += axe(page, "offline", scheme)
     page.context.set_offline(False)
     other = people(width, scheme, "zh-CN" if width == DESK else "en-US", path="/agent")
     other.locator("#token").wait_for()
-    found += axe(other, "login")
+    found += axe(other, "login", scheme)
     other.context.close()
     other = agent(people, width=width, scheme=scheme, locale="zh-CN" if width == DESK else "en-US")
     other.locator("#waiting button").first.wait_for()
-    found += axe(other, "queue")
+    found += axe(other, "queue", scheme)
     take(other, "蓝牙耳机")
-    found += axe(other, "thread")
+    found += axe(other, "thread", scheme)
     if width == PHONE:
         mine(other).locator(".back").click()
     other.locator("#tab-stored").click()
     other.locator("#stored button").first.wait_for()
-    found += axe(other, "stored")
+    found += axe(other, "stored", scheme)
     mine_ = other.locator("#mine button", has_text="蓝牙耳机")
     other.locator("#tab-queue").click()
     mine_.first.click()
@@ -520,7 +521,7 @@ def test_paper_shows_what_was_said_and_stillness_is_respected(people):
     for i in range(12):
         say(page, f"第 {i} 句话")
     sent(page, 12)
-    page.locator('[data-role="desk"] .trace').nth(2).wait_for()
+    page.locator('[data-role="desk"] .trace').first.wait_for()
     moving = page.evaluate("document.getAnimations().length")
     page.emulate_media(media="print")
     assert moving == 0 and not page.locator(".foot").is_visible() and not page.locator(".tools").is_visible()
