@@ -7,15 +7,15 @@ __all__ = ['HAND', 'NEIGHBOURS', 'THREE', 'FIVE', 'bio', 'TAGS', 'LEGAL', 'spans
            'viterbi', 'LESSONS', 'TEXTS', 'viterbi_crf', 'SENTENCE', 'WORDS', 'clues', 'ONE', 'TWO', 'perceptron',
            'TWICE', 'perceptron_crf', 'STRANGER', 'AFTER', 'tag', 'SHORT', 'TWO_SENTENCES', 'SAME_PLACE', 'span_f1',
            'WEIGHTS', 'DOUBLED', 'DIGITS', 'LOCAL', 'HOST', 'CARD', 'ID', 'PHONE', 'MAIL', 'PIECES', 'GLUE', 'redact',
-           'NUMBERS', 'hints_of_luhn', 'luhn', 'hints_of_entities', 'entities', 'marked', 'bio_by_word',
-           'spans_in_string', 'spans_loop', 'legal', 'total', 'enumerated', 'anything', 'inside_anything', 'not_first',
-           'row_by_row', 'left_to_right', 'decodings', 'crf_trained', 'crf_of_lessons', 'crf_scores', 'crf_tags',
-           'clue_at', 'clues_loop', 'trained', 'shuffled', 'told', 'lessons', 'crf_perceptron', 'lettered', 'models',
-           'tag_by_name', 'tag_known', 'f1_sklearn', 'of_counts', 'f1_loop', 'overlaps', 'f1_words', 'f1_by_sentence',
-           'f1_pooled', 'graded', 'ascii_of', 'luhn_table', 'id_by_weights', 'mail_end', 'number_ends', 'card_end',
-           'id_end', 'phone_end', 'redact_walking', 'luhn_of', 'redact_re', 'luhn_from_left', 'luhn_unreduced', 'wide',
-           'messages', 'says', 'luhn_typed', 'completed', 'entities_all', 'decided', 'one_best', 'last_included',
-           'any_sequence', 'lenient']
+           'NUMBERS', 'hints_of_luhn', 'luhn', 'hints_of_entities', 'TWO_NAMES', 'TIED', 'entities', 'marked',
+           'bio_by_word', 'spans_in_string', 'spans_loop', 'legal', 'total', 'enumerated', 'anything',
+           'inside_anything', 'not_first', 'row_by_row', 'left_to_right', 'decodings', 'crf_trained', 'crf_of_lessons',
+           'crf_scores', 'crf_tags', 'clue_at', 'clues_loop', 'trained', 'shuffled', 'told', 'lessons',
+           'crf_perceptron', 'lettered', 'models', 'tag_by_name', 'tag_known', 'f1_sklearn', 'of_counts', 'f1_loop',
+           'overlaps', 'f1_words', 'f1_by_sentence', 'f1_pooled', 'graded', 'ascii_of', 'luhn_table', 'id_by_weights',
+           'mail_end', 'number_ends', 'card_end', 'id_end', 'phone_end', 'redact_walking', 'luhn_of', 'redact_re',
+           'luhn_from_left', 'luhn_unreduced', 'wide', 'messages', 'says', 'luhn_typed', 'completed', 'entities_all',
+           'decided', 'one_best', 'last_included', 'any_sequence', 'lenient']
 
 # %% ../../../nbs/07_service/checks/02_entities.ipynb #imports
 import itertools
@@ -790,6 +790,8 @@ hints_of_entities = (
     "neighbours. max(…, key=…) finds the best sequence.",
     "Then read it: a tag B- opens (i, i + 1, kind), and an I- moves the end of the last one.",
 )
+TWO_NAMES = np.array([[0., 1, 0], [0, 1, 0]]), np.zeros((3, 3)), THREE
+TIED = np.array([[0., 1, 0], [2, 0, 0]]), np.array([[0., 0, 0], [0, 0, 3], [0, 0, 0]]), THREE
 entities = Check("entities", {"all sequences": entities_all}, decided().filter(one_best), wrong={
     "row by row": Wrong(lambda *c: entities_all(*c, row_by_row, lenient),
         "greedy decoding: chen alone is a name", on=PAID),
@@ -797,13 +799,16 @@ entities = Check("entities", {"all sequences": entities_all}, decided().filter(o
         "greedy decoding with the rule: the first O is final", on=PAID),
     "any sequence": Wrong(lambda *c: entities_all(*c, any_sequence, lenient),
         "I- after O", on=(CHEN, np.eye(3), THREE)),
-    "neighbours forgotten": (lambda s, f, t: entities_all(s, 0 * f, t), "each word on its own"),
-    "pairs turned": (lambda s, f, t: entities_all(s, f.T, t), "rows are the tag before"),
+    "neighbours forgotten": Wrong(lambda s, f, t: entities_all(s, 0 * f, t),
+        "each word on its own", on=TIED),
+    "pairs turned": Wrong(lambda s, f, t: entities_all(s, f.T, t),
+        "rows are the tag before", on=TIED),
     "the end is inside": Wrong(lambda *c: entities_all(*c, read=last_included),
         "an end is the word behind", on=PAID),
-    "two in a row melt": (
-        lambda *c: entities_all(*c, read=lambda t: spans_loop(t, melts=True)), "B- read as I-"),
-    "the last one is lost": (
+    "two in a row melt": Wrong(
+        lambda *c: entities_all(*c, read=lambda t: spans_loop(t, melts=True)),
+        "B- read as I-", on=TWO_NAMES),
+    "the last one is lost": Wrong(
         lambda *c: entities_all(*c, read=lambda t: spans_loop(t, closes=False)),
-        "nothing closes an entity at the end of the sentence"),
-}, hints=hints_of_entities, examples=150)
+        "nothing closes an entity at the end of the sentence", on=TWO_NAMES),
+}, hints=hints_of_entities)
