@@ -5017,6 +5017,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                'engagement_book/service/checks/entities.py'),
                                                          'engagement_book.service.checks.entities.crf_trained': ( '07_service/checks/entities.html#crf_trained',
                                                                                                                   'engagement_book/service/checks/entities.py'),
+                                                         'engagement_book.service.checks.entities.crf_turned': ( '07_service/checks/entities.html#crf_turned',
+                                                                                                                 'engagement_book/service/checks/entities.py'),
                                                          'engagement_book.service.checks.entities.decided': ( '07_service/checks/entities.html#decided',
                                                                                                               'engagement_book/service/checks/entities.py'),
                                                          'engagement_book.service.checks.entities.decodings': ( '07_service/checks/entities.html#decodings',

@@ -48,8 +48,8 @@ def spans(
 @functools.cache
 def _legal(tags: tuple) -> np.ndarray:
     "0 where a tag may follow, else -inf; the last row is the begin of a sentence."
-    before = [*tags, "O"]
-    ok = [[t[:2] != "I-" or (b != "O" and b[2:] == t[2:]) for t in tags] for b in before]
+    ok = [[t[:2] != "I-" or (b != "O" and b[2:] == t[2:]) for t in tags]
+          for b in [*tags, "O"]]
     return np.where(ok, 0., -np.inf)
 
 
@@ -99,7 +99,7 @@ def perceptron(
     tagged: list,                # their tags, of the same lengths
     epochs: int,                 # rounds over all sentences
     rng: np.random.Generator,    # shuffles them anew in each round
-) -> tuple:                      # tags; clue → row; weights (rows + 1, k); follows (k, k)
+) -> tuple:              # tags; clue → row; weights (rows + 1, k); follows (k, k)
     "Averaged structured perceptron; the last row, for unknown clues, is 0. ValueError."
     if not sentences or [len(s) for s in sentences] != [len(t) for t in tagged]:
         raise ValueError("each sentence needs one tag per token, and one is needed")
@@ -171,7 +171,7 @@ def _mod11(text):
 
 KINDS = [("e-mail", r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", bool),
          ("id", r"[0-9]{17}[0-9xX]", _mod11),
-         *(("card", r"(?:[3-6][0-9]|2[2-7])(?:[ -]?[0-9]){%d}" % (n - 2), _luhn)
+         *(("card", rf"(?:[3-6][0-9]|2[2-7])(?:[ -]?[0-9]){{{n - 2}}}", _luhn)
            for n in range(19, 12, -1)),
          ("phone", r"(?:\+?86[ -]?)?1[3-9][0-9](?:[ -]?[0-9]{4}){2}", bool)]
 
