@@ -67,44 +67,53 @@ Language = Literal["zh", "en"]
 
 
 class NewConversation(Body):
+    "How a conversation begins."
     language: Language = "zh"
 
 
 class Message(Body):
+    "What a customer writes."
     id: ClientId
     text: Text
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #bodies-2
 class AgentMessage(Message):
+    "What an agent writes."
     agent: Name
 
 
 class Nothing(Body):
-    pass
+    "An empty object."
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #bodies-more
 class Vote(Body):
+    "How satisfied a customer was."
     score: int = Field(ge=1, le=5)
     recommend: int | None = Field(None, ge=0, le=10)
 
 
 class Token(Body):
+    "The agents' token."
     token: str = Field(max_length=200)
 
 
 class Agent(Body):
+    "Which agent."
     agent: Name
 
 
 class Release(Agent):
+    "Where a conversation goes."
     to: Literal["queue", "desk"] = "queue"
 
 
 class Retention(Body):
+    "How long conversations are kept."
     days: float = Field(ge=0, le=3650)
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #bodies-more-2
 class Error(BaseModel):
+    "A refusal."
     detail: str
     code: str
 
@@ -130,7 +139,7 @@ CONFLICTS = {"closed": "the conversation is closed", "conflict": "this id was us
 def _problem(status: int, code: str, detail: str, headers: dict | None = None) -> JSONResponse:
     return JSONResponse({"detail": detail, "code": code}, status, headers)
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #problems-2
 def _add_problems(app: FastAPI) -> None:
     "Every error has the same form."
     def invalid(_, e):
@@ -165,9 +174,10 @@ def agent_cookie(
 
 
 def session(request: Request) -> str:
+    "Who asks, as the store knows it."
     return hashed(request.cookies.get(COOKIE, ""))
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #who-2
 def is_agent(request: Request) -> None:
     "Problem 401 if it is not."
     token = request.app.state.settings.token
@@ -178,6 +188,7 @@ def is_agent(request: Request) -> None:
 
 
 def desk(request: Request) -> Hub:
+    "What runs behind the interface."
     return request.app.state.hub
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #helpers
@@ -201,7 +212,7 @@ def allow(rate: Rate, name: str) -> None:
     if seconds := rate.wait(name):
         raise Problem(429, "too_many", f"too many; try again in {seconds} s", **{"Retry-After": str(seconds)})
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #helpers-2
 def cleaned(text: str, language: str) -> str:
     "Redacted; Problem 422 if nothing is left."
     if kept := redact(text, language)[:600]:
@@ -240,7 +251,7 @@ async def list_own(request: Request, hub: Stored) -> dict:
     "This session's conversations."
     return {"conversations": await hub.run(hub.store.find, session(request), limit=200)}
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #customer-2
 @customer.get("/{cid}")
 async def read(cid: Cid, own: Own, hub: Stored) -> dict:
     "A conversation with its turns."
@@ -270,7 +281,7 @@ async def ask_person(cid: Cid, body: Nothing, own: Own, hub: Stored) -> dict:
     hub.wake.set()
     return moved
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #customer-send-2
 @customer.post("/{cid}/vote")
 async def vote(cid: Cid, body: Vote, own: Own, hub: Stored) -> dict:
     "How satisfied were you?"
@@ -312,7 +323,7 @@ async def export_own(cid: Cid, own: Own, hub: Stored, format: Literal["json", "c
     "The conversation as a file."
     return _file(await hub.run(hub.store.export, format, [cid]), format)
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #customer-stream-2
 @customer.delete("/{cid}", status_code=204)
 async def delete(cid: Cid, own: Own, hub: Stored) -> Response:
     "Remove the conversation."
@@ -371,7 +382,7 @@ async def list_all(hub: Stored, status: Literal["open", "waiting", "agent", "clo
     found = await hub.run(hub.store.find, None, status, before, limit + 1)
     return {"conversations": found[:limit], "more": len(found) > limit}
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #agent-read-2
 @agent.get("/conversations/{cid}")
 async def read_any(cid: Cid, hub: Stored) -> dict:
     "A conversation with its turns."
@@ -405,7 +416,7 @@ async def agent_send(cid: Cid, body: AgentMessage, hub: Stored) -> dict:
     hub.wake.set()
     return {"turn": turn, "duplicate": duplicate}
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #agent-act-2
 @agent.post("/conversations/{cid}/release", responses=CONFLICT)
 async def release(cid: Cid, body: Release, hub: Stored) -> dict:
     "Back to the queue, or to the automatic desk."
@@ -438,7 +449,7 @@ async def export_all(hub: Stored, format: Literal["json", "csv"] = "json") -> Re
     "All conversations as a file."
     return _file(await hub.run(hub.store.export, format), format)
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #agent-end-2
 @agent.post("/retention")
 async def retention(body: Retention, hub: Stored) -> dict:
     "Remove what has not changed for so many days."
@@ -466,16 +477,19 @@ def _page(request: Request, name: str) -> Response:
 
 @rest.get("/", include_in_schema=False)
 def chat_page(request: Request):
+    "The customers' page."
     return _page(request, "chat.html")
 
-
+# %% ../../../nbs/07_service/desk/10_api.ipynb #pages-2
 @rest.get("/agent", include_in_schema=False)
 def agent_page(request: Request):
+    "The agents' page."
     return _page(request, "agent.html")
 
 
 @rest.get("/static/{name}", include_in_schema=False)
 def static(name: str, request: Request):
+    "A file of the pages."
     return _page(request, name)
 
 

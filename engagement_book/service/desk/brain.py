@@ -117,7 +117,7 @@ class Heard:
         found = {"order": self.order or self.wrong, "product": self.product and self.product.id}
         return {k: v for k, v in found.items() if v}
 
-
+# %% ../../../nbs/07_service/desk/06_brain.ipynb #shapes-2
 @dataclass
 class Reply:
     "What the desk says and does."
@@ -176,7 +176,7 @@ def reply(self: Brain,
         return self._unclear(h, state, "unclear")
     return getattr(self, f"_{h.intent}")(h, state)
 
-
+# %% ../../../nbs/07_service/desk/06_brain.ipynb #reply-2
 @patch
 def _make(self: Brain, h: Heard, state: dict, rule: str, values: dict | None = None, source: tuple = (), **more) -> Reply:
     "A reply with its trace."
@@ -230,7 +230,7 @@ def _found(self: Brain, h: Heard, state: dict):
         return None, self._unclear(h, state | {"wants": h.intent}, "no-order", {"order": number})
     return self.shop.orders[number], None
 
-
+# %% ../../../nbs/07_service/desk/06_brain.ipynb #rules-order-2
 @patch
 def _order(self: Brain, h: Heard, state: dict) -> Reply:
     order, ask = self._found(h, state)
@@ -253,7 +253,7 @@ def _return(self: Brain, h: Heard, state: dict) -> Reply:
         return self._make(h, kept, rule, values, source)
     return self._make(h, kept | {"confirm": order.id}, "confirm", values, source)
 
-
+# %% ../../../nbs/07_service/desk/06_brain.ipynb #rules-return-2
 @patch
 def _confirmed(self: Brain, h: Heard, state: dict) -> Reply:
     "The answer to: shall I register the return?"
@@ -290,7 +290,7 @@ def _help(self: Brain, h: Heard, state: dict) -> Reply:
     values = {"title": page.title(h.language), "text": page.text(h.language)}
     return self._make(h, state, "help", values, [f"help/{page.id}"])
 
-
+# %% ../../../nbs/07_service/desk/06_brain.ipynb #rules-product-2
 @patch
 def broken(self: Brain,
     language: str,       # "zh" or "en"

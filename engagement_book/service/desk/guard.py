@@ -29,7 +29,7 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, detail: str):
         self.status, self.code, self.detail = status, code, detail
 
-
+# %% ../../../nbs/07_service/desk/07_guard.ipynb #headers-2
 def check_head(
     scope: dict,         # ASGI
     hosts: set[str],     # names of this computer that are served
@@ -67,6 +67,27 @@ async def read_body(receive, limit: int = BODY) -> bytes:
         raise Refused(400, "not_utf8", "the body is not UTF-8") from None
     return body
 
+# %% ../../../nbs/07_service/desk/07_guard.ipynb #replay
+def _replay(body: bytes, receive):
+    "What the application receives: the body that was read, then what else comes."
+    told = []
+
+    async def again():
+        if told:
+            return await receive()
+        told.append(True)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _refuse(e: Exception, send) -> None:
+    e = e if isinstance(e, Refused) else Refused(408, "slow", "the body did not come in time")
+    words = json.dumps({"detail": e.detail, "code": e.code}).encode()
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(words)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": e.status, "headers": head})
+    await send({"type": "http.response.body", "body": words})
+
 # %% ../../../nbs/07_service/desk/07_guard.ipynb #guard
 class Guard:
     "ASGI around the application."
@@ -90,27 +111,8 @@ class Guard:
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 body = await asyncio.wait_for(read_body(receive), SLOW)
         except (Refused, TimeoutError) as e:
-            return await self.refuse(e, sealed)
-        await self.app(scope, self.replay(body, receive), sealed)
-
-    def replay(self, body: bytes, receive):
-        told = []
-
-        async def again():
-            if told:
-                return await receive()
-            told.append(True)
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        return again
-
-    async def refuse(self, e, send):
-        e = e if isinstance(e, Refused) else Refused(408, "slow", "the body did not come in time")
-        words = json.dumps({"detail": e.detail, "code": e.code}).encode()
-        head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(words)),
-                (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": e.status, "headers": head})
-        await send({"type": "http.response.body", "body": words})
+            return await _refuse(e, sealed)
+        await self.app(scope, _replay(body, receive), sealed)
 
 # %% ../../../nbs/07_service/desk/07_guard.ipynb #rate
 class Rate:

@@ -67,7 +67,7 @@ async def _follow(self) -> None:
                 for changed in self.listeners[name]:
                     changed.set()
 
-
+# %% ../../../nbs/07_service/desk/09_hub.ipynb #follow-2
 async def _keep_house(self) -> None:
     "Take back what agents let wait, answer what a dead process owed, remove what is old."
     cleaned = -1e9
@@ -158,7 +158,7 @@ async def _think(self, turn: dict, state: dict, tried: int):
         LOG.exception("the brain crashed")
         return self.brain.broken(turn["language"], "crashed")
 
-
+# %% ../../../nbs/07_service/desk/09_hub.ipynb #answer-one-2
 async def _answer(self, turn: dict, state: dict, tried: int) -> None:
     start = time.perf_counter()
     r = await self._think(turn, state, tried)
@@ -176,7 +176,7 @@ def sse(event: str, data, id: int | None = None) -> str:
     name = f"id: {id}\n" if id is not None else ""
     return f"event: {event}\n{name}data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
-
+# %% ../../../nbs/07_service/desk/09_hub.ipynb #stream-2
 async def stream(hub: Hub, cid: str, after: int, alive: float = 15):
     "Events of a conversation after a turn, for ever."
     yield "retry: 1000\n\n"

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 class Busy(Exception):
     "Too many calls hang."
 
-
+# %% ../../../nbs/07_service/desk/08_pool.ipynb #pool-2
 class Pool:
     "A few threads for calls that may not come back."
 
@@ -34,9 +34,7 @@ class Pool:
     def _run(self) -> None:
         while True:
             future, call = self.work.get()
-            if call is None or not future.set_running_or_notify_cancel():
-                if call is None:
-                    return
+            if not future.set_running_or_notify_cancel():
                 continue
             try:
                 value, error = call(), None
@@ -47,17 +45,18 @@ class Pool:
             if self._came_back(future, value, error):
                 return
 
-    def _came_back(self, future: Future, value, error) -> bool:
-        "Hand the answer over; True if nobody waits any more and the thread has a successor."
-        with self.lock:
-            if getattr(future, "given_up", False):
-                self.hanging -= 1
-                return True
-            future.done_here = True
-        future.set_exception(error) if error else future.set_result(value)
-        return False
-
 # %% ../../../nbs/07_service/desk/08_pool.ipynb #calls
+def _came_back(self, future: Future, value, error) -> bool:
+    "Hand the answer over; True if nobody waits any more and the thread has a successor."
+    with self.lock:
+        if getattr(future, "given_up", False):
+            self.hanging -= 1
+            return True
+        future.done_here = True
+    future.set_exception(error) if error else future.set_result(value)
+    return False
+
+
 def _submit(self, call) -> Future:       # call takes nothing
     "Start a call; Busy if too many hang."
     if self.hanging >= self.lost:
@@ -66,7 +65,7 @@ def _submit(self, call) -> Future:       # call takes nothing
     self.work.put((future, call))
     return future
 
-
+# %% ../../../nbs/07_service/desk/08_pool.ipynb #calls-2
 def _give_up(self, future: Future) -> None:
     "Wait for it no longer."
     if future.cancel():
@@ -79,4 +78,4 @@ def _give_up(self, future: Future) -> None:
     self._start()
 
 
-Pool.submit, Pool.give_up = _submit, _give_up
+Pool.submit, Pool.give_up, Pool._came_back = _submit, _give_up, _came_back

@@ -40,7 +40,7 @@ def _normal(char: str) -> str:
     plain = unicodedata.normalize("NFKC", char)
     return plain if len(plain) == 1 else char
 
-
+# %% ../../../nbs/07_service/desk/02_redact.ipynb #normal-2
 def clean(
     text: str,       # as it was sent
 ) -> str:

@@ -169,7 +169,7 @@ class Shop:
         "An order to show something with."
         return next(o for o in self.orders.values() if return_rule(o, self.today) == rule)
 
-
+# %% ../../../nbs/07_service/desk/01_shop.ipynb #shop-2
 def _order(n: int, rng, today: date) -> Order:
     digits = str(10_000 + int(rng.integers(90_000)))
     product = PRODUCTS[n % len(PRODUCTS)]

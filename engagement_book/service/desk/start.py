@@ -43,7 +43,7 @@ def _end_with_parent(server, parent: int) -> None:
     for watch in (until_closed, until_orphan):
         threading.Thread(target=watch, daemon=True).start()
 
-
+# %% ../../../nbs/07_service/desk/11_start.ipynb #serve-2
 def serve(
     listening: int,      # file descriptor of a socket that listens
     parent: int,         # process that started this one
@@ -100,7 +100,7 @@ def _listen(port: int) -> socket.socket:
     s.listen(256)
     return s
 
-
+# %% ../../../nbs/07_service/desk/11_start.ipynb #start-2
 def start(
     store: str | Path | None = None,     # its file, by default one that is forgotten
     port: int = 0,                       # 0 by default: a free one
@@ -135,7 +135,7 @@ def _wait(desk: Desk, patience: float = 30) -> Desk:
 
 TOKEN = "ENGAGEMENT_BOOK_DESK_TOKEN"     # the agents' token, if it shall be the same at every start
 
-
+# %% ../../../nbs/07_service/desk/11_start.ipynb #wait-2
 def main(argv: list[str] | None = None) -> int:
     "What `make desk` does."
     ask = argparse.ArgumentParser("desk", description="A service desk on this computer.")

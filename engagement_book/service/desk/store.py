@@ -201,7 +201,7 @@ def turns(self: Store,
     "What was said, in order."
     return list(map(_turn, self._all("select * from turns where conversation = ? and id > ? order by id", cid, after)))
 
-
+# %% ../../../nbs/07_service/desk/03_store.ipynb #reading-2
 @patch
 def find(self: Store,
     session: str | None = None,      # of this session; by default of all
@@ -244,7 +244,7 @@ def _say(self: Store, cid: str, role: str, text: str, language: str, **more) -> 
     self._event(cid, "turn", turn=made, role=role)
     return made
 
-
+# %% ../../../nbs/07_service/desk/03_store.ipynb #insert-2
 @patch
 def create(self: Store,
     session: str,        # whose
@@ -420,7 +420,7 @@ def overdue(self: Store,
             self._put(r["id"], "waiting", notes[r["language"]], r["language"], kind="timeout")
     return [r["id"] for r in rows]
 
-
+# %% ../../../nbs/07_service/desk/03_store.ipynb #overdue-2
 @patch
 def vote(self: Store,
     cid: str,                # conversation
@@ -454,7 +454,7 @@ def delete(self: Store,
     self._connection().execute("pragma wal_checkpoint(truncate)")
     return done
 
-
+# %% ../../../nbs/07_service/desk/03_store.ipynb #delete-2
 @patch
 def retain(self: Store,
     days: float,         # how long conversations are kept after their last change

@@ -33,7 +33,7 @@ def plain(
     "Full-width forms and capitals made plain."
     return unicodedata.normalize("NFKC", text).casefold()
 
-
+# %% ../../../nbs/07_service/desk/04_understand.ipynb #language-2
 def tokens(
     text: str,
 ) -> list[str]:      # English words, and single and paired Chinese characters
@@ -121,7 +121,7 @@ def order_in(
         wrong = wrong or f"EB{digits}"
     return "", wrong
 
-
+# %% ../../../nbs/07_service/desk/04_understand.ipynb #slots-2
 def product_in(
     text: str,
     products: tuple[Product, ...],
