@@ -113,7 +113,8 @@ def start(
     code = ("import json, os, sys; from engagement_book.service.desk.start import serve; "
             "serve(**json.loads(os.environ.pop('ENGAGEMENT_BOOK_DESK')))")
     env = {**os.environ, "ENGAGEMENT_BOOK_DESK": told}
-    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, pass_fds=[s.fileno()])
+    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, pass_fds=[s.fileno()],
+                               start_new_session=True)      # Ctrl+C is for who started it
     port = s.getsockname()[1]
     s.close()
     made = Desk(f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/agent#token={token}", token, process)
@@ -123,12 +124,16 @@ def start(
 def _wait(desk: Desk, patience: float = 30) -> Desk:
     "Return it when it answers; RuntimeError if it ends or does not."
     until = time.monotonic() + patience
-    while desk.process.poll() is None and time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(f"{desk.chat}healthz", timeout=patience):
-                return desk
-        except OSError:
-            time.sleep(.05)
+    try:
+        while desk.process.poll() is None and time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"{desk.chat}healthz", timeout=patience):
+                    return desk
+            except OSError:
+                time.sleep(.05)
+    except KeyboardInterrupt:
+        desk.stop()
+        raise
     desk.stop()
     raise RuntimeError("the desk did not start; the reason stands above")
 
@@ -149,6 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as e:
         print(f"port {asked.port} cannot be used ({e.strerror}); another: make desk PORT={asked.port + 1}")
         return 1
+    except KeyboardInterrupt:
+        return 0
     print(f"chat page      {desk.chat}\nagent's page   {desk.agent}\nCtrl+C ends it.", flush=True)
     try:
         return desk.process.wait()
