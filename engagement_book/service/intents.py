@@ -21,7 +21,7 @@ def grams(
     text: str,               # one message
     longest: int = 2,        # characters of the longest pieces, 2 by default
 ) -> list[str]:              # first those of one character, then those of two, …
-    "Pieces of its runs of letters and digits; ValueError for pieces without a character."
+    "Pieces of its runs of letters and digits; ValueError for a length below 1."
     if longest < 1:
         raise ValueError(f"a piece has at least one character, not {longest}")
     runs = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
@@ -30,7 +30,7 @@ def grams(
 
 # %% ../../nbs/07_service/01_intents.ipynb #vocab
 def _refuse_text(texts):
-    if isinstance(texts, str):                 # its characters would be taken for messages
+    if isinstance(texts, str):              # its characters would pass for messages
         raise ValueError("expected a list of messages, got one message")
 
 
@@ -145,14 +145,14 @@ def accepting(
         raise ValueError("needs messages, each with a confidence")
     if not 0 < share <= 1:
         raise ValueError(f"a share is above 0 and at most 1, not {share}")
-    wanted = int(np.ceil(share * ordered.size - 1e-9))     # .95 · 20 is 19, not 20
+    wanted = int(np.ceil(share * ordered.size - 1e-9))     # .07 · 100 is 7
     return float(ordered[wanted - 1])
 
 # %% ../../nbs/07_service/01_intents.ipynb #rej
 def reject(
     p: np.ndarray,           # (n, intents) probabilities, rows sum to 1
     threshold: float,        # confidence needed, in [0, 1]
-) -> tuple[np.ndarray, np.ndarray]:    # (n,) int intent, −1 for unknown; (n,) confidence
+) -> tuple[np.ndarray, np.ndarray]:    # (n,) int, −1 for unknown; (n,) confidence
     "Best intent if the model is sure enough; ValueError for rows that do not sum to 1."
     p = np.asarray(p, dtype=float)
     if not np.allclose(p.sum(1), 1):           # NaN is not close to anything
