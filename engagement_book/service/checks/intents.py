@@ -219,7 +219,8 @@ some_smoothing = st.sampled_from([.1, 2.])
 settings = labelled().flatmap(lambda c: st.just(c) | st.tuples(*map(st.just, c), some_smoothing))
 missing = np.eye(2), np.array([0, 0]), 2
 naive_bayes = Check("naive_bayes", {"sklearn MultinomialNB": nb_sklearn, "loops": nb_typed_in},
-                    settings, use=weights_of, atol=1e-12, examples=30, parts=("weights", "bias"), wrong={
+                    settings, use=weights_of, atol=1e-12, examples=30,
+                    parts=("weights", "bias"), wrong={
     "smoothing missing below": Wrong(
         lambda *c: nb_typed_in(*c, below=lambda here, v, s: max(here.sum(), 1)),
         "shares of an intent that sum to more than 1", on=two_intents),
@@ -378,8 +379,8 @@ def steps_of(case):
 # %% ../../../nbs/07_service/checks/01_intents.ipynb #walkcheck
 three_steps = *two_intents, .1, 3, .5
 softmax_regression = Check("softmax_regression", {"torch autograd": walked},
-                           labelled().flatmap(steps_of), use=weights_of, rtol=1e-7, atol=1e-9, examples=20,
-                           parts=("weights", "bias"), wrong={
+                           labelled().flatmap(steps_of), use=weights_of, rtol=1e-7,
+                           atol=1e-9, examples=20, parts=("weights", "bias"), wrong={
     "uphill": Wrong(lambda *c: walked(*c, way=-1), "plus for minus", on=three_steps),
     "no momentum": Wrong(lambda x, y, k, l2=1e-4, steps=200, m=.95: walked(x, y, k, l2, steps, 0.),
         "the argument is not used", on=three_steps),
@@ -597,8 +598,9 @@ tie = ["退", "买"], ["return", "buy"], ["?"], ["?"], 1.
 hints_of_desk = (
     "With 退货 → return, 买手机 and 要买 → buy, by hand: how many different pieces are there, and what is "
     "P(退 | return), smoothed? What is left for 好, of which nothing is known?",
-    "Per label: log of its share, plus for each known piece log((count + 1) / (all counts of the label + "
-    "number of known pieces)). np.exp and dividing by the sum give probabilities; round(…, 9).",
+    "Per label: log of its share, plus for each known piece log((count + 1) / (all counts of the "
+    "label + number of known pieces)). np.exp and dividing by the sum give "
+    "probabilities; round(…, 9).",
     "Sort the confidence in the messages aside, highest first; the threshold stands at place "
     "ceil(share · n), counted from 1. Answer None below it.",
 )
