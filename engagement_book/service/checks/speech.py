@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['some_words', 'a_pair', 'TWO', 'one_wrong', 'one_missing', 'three_wrong', 'long_and_short', 'wer', 'SHIRTS', 'mister',
-           'some_text', 'some_table', 'normalise', 'EIGHT', 'tone', 'twice', 'log_mel', 'log_mel_defaults', 'STEPS',
-           'slow', 'plain', 'two_bands', 'dtw_spot', 'hints_of_cer', 'medicine', 'spaced', 'with_a_letter', 'a_text',
-           'cer', 'UP_DOWN', 'hints_of_words', 'example', 'heard_words', 'by_jiwer', 'recursive', 'total',
+           'some_text', 'some_table', 'normalise', 'EIGHT', 'HOLED', 'tone', 'twice', 'log_mel', 'log_mel_defaults',
+           'STEPS', 'slow', 'plain', 'two_bands', 'dtw_spot', 'hints_of_cer', 'medicine', 'spaced', 'with_a_letter',
+           'a_text', 'cer', 'UP_DOWN', 'hints_of_words', 'example', 'heard_words', 'by_jiwer', 'recursive', 'total',
            'by_words_said', 'rate_of', 'longer', 'in_place', 'as_sets', 'mean_of_clips', 'sentences_wrong', 'sides',
            'kind', 'narrow', 'scan', 'unchanged', 'edges_of', 'even_edges', 'triangle', 'power_of', 'hann', 'loops',
            'by_scipy', 'box', 'length_of', 'sounds', 'as_it_comes', 'second_of', 'paths', 'absolute', 'all_paths',
@@ -258,6 +258,7 @@ def sounds(draw):
 
 
 EIGHT = np.array([1., 0, -1, 0, 1, 0, -1, 0])
+HOLED = np.where(EIGHT < 0, np.nan, EIGHT)
 tone = EIGHT, 8000, 8, 8, 2
 twice = np.concatenate([EIGHT, EIGHT]), 8000, 8, 4, 2
 
@@ -288,7 +289,7 @@ log_mel = Check("log_mel", {"loops": loops, "scipy": by_scipy}, sounds(), rtol=1
         "frames of silence that nobody recorded", on=twice),
 }, refuses={"stereo": ((np.zeros((2, 16)), 8000, 8, 8, 2), ValueError),
             "too short": ((np.zeros(7), 8000, 8, 8, 2), ValueError),
-            "a sample is missing": ((np.where(EIGHT < 0, np.nan, EIGHT), 8000, 8, 8, 2), ValueError),
+            "a sample is missing": ((HOLED, 8000, 8, 8, 2), ValueError),
             "a band without a frequency": ((EIGHT, 16000, 8, 8, 3), ValueError)})
 
 
