@@ -1,5 +1,5 @@
-# make book · make lab · make progress · make test · make site · make pdf · make slides CHAPTER=01_mlp · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make fonts · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
-.PHONY: book lab progress test site pdf slides bench shake mutate fonts new student instructor grade export lock lint clean
+# make book · make lab · make progress · make desk · make test · make site · make pdf · make slides CHAPTER=01_mlp · make bench · make shake CHAPTER=01_mlp · make mutate MODULE=networks.mlp · make fonts · make new CHAPTER=03_behavior/01_events · make student FOLDER=… · make instructor FOLDER=… · make grade FOLDER=… · make clean
+.PHONY: book lab progress desk test site pdf slides bench shake mutate fonts new student instructor grade export lock lint clean
 SHELL := /bin/bash
 PYTHON ?= python3
 # requirements.lock installs on these, from 3.11.2 (Debian 12) on, and .github/workflows/test.yml tests them
@@ -20,6 +20,10 @@ lab: .venv/.exported
 
 progress: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.workbench.desk.start import make_progress; sys.exit(make_progress())"
+
+# the service desk: a chat page and an agent's page on this computer; PORT=8900 for another port
+desk: .venv/.exported
+	@$(RUN) -c "import sys; from engagement_book.service.desk.start import main; sys.exit(main(['--port', sys.argv[1]]))" '$(if $(filter file,$(origin PORT)),8890,$(PORT))'
 
 test: .venv/.exported
 	$(STEADY) $(BIN)/pytest

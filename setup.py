@@ -11,7 +11,7 @@ config.read("settings.ini", encoding="utf-8")
 s = config["DEFAULT"]
 EXTRAS = {key.removesuffix("_requirements"): s[key].split() for key in s if key.endswith("_requirements")}
 # what the package reads at run time
-SHIPPED = ["data/*.toml", "data/*.csv", "nbs/references.bib", "nbs/_static/fonts/*"]
+SHIPPED = ["data/*.toml", "data/*.csv", "nbs/references.bib", "nbs/_static/fonts/*", "nbs/_desk/*"]
 
 
 class WithHouse(build_py):

