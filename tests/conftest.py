@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.engine.results import all_cards
@@ -29,8 +30,9 @@ def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProc
 def book() -> dict[str, list[dict]]:
     "Cards of every chapter of the freshly built book."
     code = "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "EB_BUILD": ""},
-                          capture_output=True, text=True)
+    with FileLock(ROOT / "_build" / "tests.lock"):      # two workers of pytest may ask for it
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "EB_BUILD": ""},
+                              capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     found = all_cards()
     assert found.keys() == chapters().keys()
