@@ -30,6 +30,7 @@ def run_pytask(folder: Path, *args: str, **env: str) -> subprocess.CompletedProc
 def book() -> dict[str, list[dict]]:
     "Cards of every chapter of the freshly built book."
     code = "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book())"
+    (ROOT / "_build").mkdir(exist_ok=True)
     with FileLock(ROOT / "_build" / "tests.lock"):      # two workers of pytest may ask for it
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "EB_BUILD": ""},
                               capture_output=True, text=True)
