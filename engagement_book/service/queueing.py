@@ -88,11 +88,11 @@ def lindley(
         raise ValueError(f"a time and a service for each: {arrive.shape}, {service.shape}")
     if not (np.all(np.diff(arrive) >= 0) and np.all(service >= 0)):
         raise ValueError("messages come in order, and take 0 s or more")
-    waits = [0.] * len(arrive)
-    for n in range(len(arrive) - 1):
-        gap = arrive[n + 1] - arrive[n]
-        waits[n + 1] = max(0., waits[n] + service[n] - gap)
-    return np.array(waits)
+    waits = [0.]
+    gaps = np.diff(arrive)
+    for took, gap in zip(service[:-1].tolist(), gaps.tolist(), strict=True):
+        waits.append(max(0., waits[-1] + took - gap))
+    return np.array(waits[:len(arrive)])
 
 # %% ../../nbs/07_service/06_desk.ipynb #pkcode
 def mean_wait(
@@ -103,8 +103,8 @@ def mean_wait(
     "Mean wait at one worker; ValueError if the queue has no mean."
     if not 0 <= rate * mean < 1:
         raise ValueError(f"utilisation {rate * mean:g}: the queue grows for ever")
-    if not 0 <= mean ** 2 <= square * (1 + 1e-12):
-        raise ValueError("a mean square is at least the squared mean")
+    if mean < 0 or mean ** 2 > square * (1 + 1e-12):
+        raise ValueError("a mean is 0 or more, and a mean square at least its square")
     return rate * square / (2 * (1 - rate * mean))
 
 # %% ../../nbs/07_service/06_desk.ipynb #closedcode
