@@ -57,7 +57,8 @@ def read_events(
     last: str = "",              # id before it; empty by default
 ) -> tuple[list, str]:           # [(id, kind, data)], and the last id
     "The whole events of a text; what is cut off at its end is not there yet."
-    events, data = [], []
+    events = []
+    data = []
     kind = ""
     number = last
     for line in LINE_END.split(text)[:-1]:       # the last piece has no end
@@ -73,7 +74,8 @@ def read_events(
             last = number
             if data:
                 events.append((last, kind or "message", "\n".join(data)))
-            kind, data = "", []
+            kind = ""
+            data = []
     return events, last
 
 # %% ../../nbs/07_service/06_desk.ipynb #lindcode
@@ -85,7 +87,8 @@ def lindley(
     arrive = np.asarray(arrive, dtype=float)
     service = np.asarray(service, dtype=float)
     if arrive.shape != service.shape or arrive.ndim != 1:
-        raise ValueError(f"a time and a service for each: {arrive.shape}, {service.shape}")
+        sizes = f"{arrive.shape}, {service.shape}"
+        raise ValueError(f"a time and a service for each: {sizes}")
     if not (np.all(np.diff(arrive) >= 0) and np.all(service >= 0)):
         raise ValueError("messages come in order, and take 0 s or more")
     waits = [0.]

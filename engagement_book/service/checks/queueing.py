@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['some_messages', 'dropped', 'two_alike', 'clash', 'Once', 'some_data', 'puts', 'two_lines', 'write_event', 'PIECES',
-           'a_line', 'a_text', 'texts', 'cut_off', 'two_data', 'one_id', 'read_events', 'three', 'quiet', 'lindley',
-           'fixed', 'by_chance', 'mean_wait', 'took', 'closed_loop', 'hints_of_missed', 'some_turns', 'headers',
-           'nine_ten', 'missed', 'hints_of_desk', 'example', 'as_lists', 'desk', 'by_sqlite', 'replay', 'kept_by',
-           'letters', 'machine', 'what_was_put_in', 'by_fastapi', 'written', 'plain_event', 'one_line', 'escaped',
-           'pieces', 'python_lines', 'each_line', 'to_the_end', 'no_memory', 'read_with', 'largest_sum', 'ticking',
-           'steps', 'days', 'left_behind', 'formula', 'desks', 'ticking_clients', 'planned', 'thinks_first',
+           'a_line', 'an_end', 'a_text', 'texts', 'cut_off', 'two_data', 'one_id', 'read_events', 'three', 'quiet',
+           'lindley', 'fixed', 'by_chance', 'mean_wait', 'took', 'closed_loop', 'hints_of_missed', 'some_turns',
+           'headers', 'nine_ten', 'missed', 'hints_of_desk', 'example', 'as_lists', 'desk', 'by_sqlite', 'replay',
+           'kept_by', 'letters', 'machine', 'what_was_put_in', 'by_fastapi', 'written', 'plain_event', 'one_line',
+           'escaped', 'pieces', 'python_lines', 'each_line', 'to_the_end', 'no_memory', 'read_with', 'largest_sum',
+           'ticking', 'steps', 'days', 'left_behind', 'formula', 'desks', 'ticking_clients', 'planned', 'thinks_first',
            'tests_of_load', 'by_pattern', 'whole_number', 'raising', 'as_text', 'as_place', 'in_parts', 'unqueued',
            'some_days']
 
@@ -28,8 +28,9 @@ def by_sqlite(history):
     "Answers and turns of a table with a unique key."
     table, out = sqlite3.connect(":memory:"), []
     table.execute("create table t (n integer primary key, id text unique, words text)")
+    put = "insert or ignore into t (id, words) values (?, ?)"
     for id, text in history:
-        new = table.execute("insert or ignore into t (id, words) values (?, ?)", (id, text)).rowcount
+        new = table.execute(put, (id, text)).rowcount
         n, kept = table.execute("select n, words from t where id = ?", (id,)).fetchone()
         out.append((n, not new) if kept == text else "refused")
     return out, [t for (t,) in table.execute("select words from t order by n")]
@@ -45,7 +46,7 @@ def replay(store, history):
             out.append("refused")
     return out, store.turns
 
-
+# %% ../../../nbs/07_service/checks/06_desk.ipynb #onceM
 def kept_by(key=lambda n, id, text: id, clash="refused", base=1, again=bool):
     "A store, with one thing changed."
     def run(history):
@@ -189,11 +190,12 @@ write_event = Check("write_event", {"what was put in": what_was_put_in, "FastAPI
 PIECES = ["data: a", "data:b", "data", "data:  c", "event: turn", "id: 1", "id: 2", "id", "id: 3\0",
           ": hi", "retry: 5", "nonsense", "data: x\u2028y", "event", "data: k:v", "", "", ""]
 a_line = st.tuples(st.sampled_from(PIECES), st.sampled_from(["\n", "\n", "\r\n", "\r"]))
-a_text = st.tuples(st.lists(a_line, max_size=9), st.sampled_from(["", "", "data: half", "id: 9"])).map(
+an_end = st.sampled_from(["", "", "data: half", "id: 9"])
+a_text = st.tuples(st.lists(a_line, max_size=9), an_end).map(
     lambda t: "".join(a + b for a, b in t[0]) + t[1])
 texts = st.one_of(st.tuples(a_text), st.tuples(a_text, st.sampled_from(["", "7"])))
 
-
+# %% ../../../nbs/07_service/checks/06_desk.ipynb #readM
 def pieces(text):
     return text.split("\n")[:-1]
 
@@ -246,13 +248,13 @@ read_events = Check("read_events", {"the standard, letter by letter": machine}, 
         on=("event: turn\n\n",)),
     "the kind sticks": Wrong(read_with(sticky=True), "the next event has it too",
         on=("event: turn\ndata: a\n\ndata: b\n\n",)),
-    "all spaces go": Wrong(read_with(space=2), "one space after the colon goes", on=("data:  a\n\n",)),
-    "no space goes": Wrong(read_with(space=0), "one space after the colon goes", on=("data: a\n\n",)),
+    "all spaces go": Wrong(read_with(space=2), "only one goes", on=("data:  a\n\n",)),
+    "no space goes": Wrong(read_with(space=0), "one goes", on=("data: a\n\n",)),
     "str.splitlines": Wrong(read_with(lines=python_lines),
         "it also splits at U+2028, which may stand in a text", on=("data: x\u2028y\n\n",)),
     "line feeds only": Wrong(read_with(lines=pieces), "CR LF and CR end a line too",
         on=("data: a\r\n\r\n",)),
-    "NUL in an id": Wrong(read_with(nul=True), "such an id is not kept", on=("id: 3\0\ndata: a\n\n",)),
+    "NUL in an id": Wrong(read_with(nul=True), "not to be kept", on=("id: 3\0\ndata: a\n\n",)),
 })
 
 # %% ../../../nbs/07_service/checks/06_desk.ipynb #lindO
@@ -445,7 +447,7 @@ def as_text(turns, last):
 def as_place(turns, last):
     return turns[int(last) if re.fullmatch("[0-9]+", last) else 0:]
 
-
+# %% ../../../nbs/07_service/checks/06_desk.ipynb #missedK
 hints_of_missed = (
     "In the example 9 was seen and 10 was not. Is \"10\" > \"9\" true for texts?",
     "int(\"１\") is 1 in Python, and so is \"１\".isdigit(); str.isascii() tells them apart.",
@@ -494,7 +496,7 @@ def unqueued(sent, seconds, last=0):
     in_parts(sent, seconds)
     return [(n, at + seconds) for n, at in enumerate(first.values(), 1) if n > last]
 
-
+# %% ../../../nbs/07_service/checks/06_desk.ipynb #deskK
 hints_of_desk = (
     "Play the example: which of the three messages is new? When is the worker free for the second?",
     "known.setdefault(id, text) keeps the first text and returns it. If it differs from this "
@@ -510,7 +512,8 @@ def some_days(draw):
     times = sorted(draw(st.lists(st.integers(0, 16), min_size=n, max_size=n)))
     sent = [(t / 4, draw(st.sampled_from("abc")), draw(st.sampled_from(["退货", "退货", "好"])))
             for t in times]
-    return (sent, draw(st.sampled_from([.5, 1., 2.])), *draw(st.sampled_from([(), (0,), (1,), (2,)])))
+    last = draw(st.sampled_from([(), (0,), (1,), (2,)]))
+    return (sent, draw(st.sampled_from([.5, 1., 2.])), *last)
 
 
 example = [(0, "a", "退货"), (1, "b", "好"), (1.5, "a", "退货")]
