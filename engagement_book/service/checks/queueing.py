@@ -318,7 +318,7 @@ lindley = Check("lindley", {"largest sum": largest_sum, "a clock that ticks": ti
             "a service is missing": ((np.zeros(2), np.array([np.nan, 1.])), ValueError)})
 
 # %% ../../../nbs/07_service/checks/06_desk.ipynb #pkO
-def left_behind(rate, mean, square, states=300):
+def left_behind(rate, mean, square, states=120):
     "Wait from the number that a departing message leaves behind."
     from scipy.stats import nbinom, poisson
 
