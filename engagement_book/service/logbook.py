@@ -6,6 +6,7 @@
 __all__ = ['ROWS', 'conversations', 'mean_until', 'wilson', 'nps', 'reweighted', 'best_choices']
 
 # %% ../../nbs/07_service/07_logbook.ipynb #logsql
+import json
 import math
 import sqlite3
 from statistics import NormalDist
@@ -72,7 +73,7 @@ def wilson(
     half = z * math.sqrt(k * (n - k) / n ** 3 + z * z / (4 * n * n))
     low = (middle - half) / (1 + z * z / n)
     high = (middle + half) / (1 + z * z / n)
-    return max(low, 0.), min(high, 1.)
+    return low if k else 0., high if k < n else 1.
 
 # %% ../../nbs/07_service/07_logbook.ipynb #lognpscode
 def nps(

@@ -217,8 +217,9 @@ def by_bisection(k, n, level=.95):
 
     z = norm.ppf(.5 + level / 2)
     far = lambda p: abs(k / n - p) - z * math.sqrt(p * (1 - p) / n)
-    low = 0. if k == 0 else brentq(far, 1e-12, k / n)
-    return low, 1. if k == n else brentq(far, k / n, 1 - 1e-12)
+    inside = [k / n * (1 - 1e-9), k / n + (1 - k / n) * 1e-9]      # it is 0 at k / n = 1, too
+    low = 0. if k == 0 else brentq(far, 1e-12, inside[0])
+    return low, 1. if k == n else brentq(far, inside[1], 1 - 1e-12)
 
 
 def no_width(k, n, level=.95):
