@@ -40,7 +40,7 @@ class Line:
     "One connection that is kept open."
 
     def __init__(self, port: int):
-        self.port, self.reader, self.cookie = port, None, ""
+        self.port, self.reader, self.cookie, self.turn = port, None, "", asyncio.Lock()
 
     async def ask(self, method: str, path: str, body=None, stream: bool = False):
         "Status and JSON; of a stream the status alone, its lines come from `reader`."
@@ -94,7 +94,8 @@ class Customer:
         await asyncio.sleep(at - time.perf_counter())
         name = f"message-{number}"
         self.due[name], self.found.sent = at, self.found.sent + 1
-        status, _ = await self.line.ask("POST", f"{self.path}/messages", {"id": name, "text": text})
+        async with self.line.turn:       # one after the other on a line
+            status, _ = await self.line.ask("POST", f"{self.path}/messages", {"id": name, "text": text})
         if status != 202:
             self.found.refused += 1
             del self.due[name]
@@ -128,13 +129,24 @@ async def talk(
     return found
 
 
+def stores():
+    "(name, where it is; empty: in a folder that is forgotten) of each store that can be had here."
+    from engagement_book.service.desk.postgres import Server, why_no_server
+
+    yield "SQLite", ""
+    if why := why_no_server():
+        print(f"{'desk, PostgreSQL':34}{why}")
+        return
+    with Server() as server:
+        yield "PostgreSQL", server.address()
+
+
 def run(store: str = "", workers: int = 1, **load) -> Found:
     "Start a desk as a user would, in a folder that is forgotten; limits per address raised, all customers are here."
     from engagement_book.service.desk.shop import open_shop
     from engagement_book.service.desk.start import start
 
     with tempfile.TemporaryDirectory() as folder:
-        more = {"workers": workers} if workers > 1 else {}
-        with start(store or Path(folder) / "desk.db", new_burst=10_000, **more) as desk:
+        with start(store or Path(folder) / "desk.db", workers=workers, new_burst=10_000) as desk:
             port = int(desk.chat.rsplit(":", 1)[1].strip("/"))
             return asyncio.run(talk(port, order=open_shop().example("ok").id, **load))

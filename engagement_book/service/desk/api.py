@@ -268,7 +268,7 @@ def session(request: Request) -> str:
     return hashed(request.cookies.get(COOKIE, ""))
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #who-2
-def is_agent(request: Request) -> None:
+async def is_agent(request: Request) -> None:
     "Problem 401 if it is not."
     token = request.app.state.settings.token
     given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -277,14 +277,15 @@ def is_agent(request: Request) -> None:
         raise Problem(401, "token", "the agents' token is missing or wrong")
 
 
-def desk(request: Request) -> Hub:
-    "What runs behind the interface."
+async def desk(request: Request) -> Hub:
+    "What runs behind the interface. Async, because FastAPI gives a plain function to a thread."
     return request.app.state.hub
 
 # %% ../../../nbs/07_service/desk/10_api.ipynb #helpers
 async def own(request: Request, cid: Cid) -> dict:
     "The conversation, if it is this session's; otherwise Problem 404."
-    found = await desk(request).run(desk(request).store.get, cid, session(request))
+    hub = request.app.state.hub
+    found = await hub.run(hub.store.get, cid, session(request))
     if found is None:
         raise Problem(404, "unknown", "there is no such conversation")
     return found

@@ -10,7 +10,6 @@ import contextlib
 import glob
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -187,6 +186,8 @@ def _binaries() -> str:
 
 def _nobody() -> tuple[list[str], int]:
     "What comes before a command so that it does not run as root, and whose its folder must be."
+    import pwd
+
     if os.getuid():
         return [], os.getuid()
     user = next(u for u in ("postgres", "nobody") if u in {p.pw_name for p in pwd.getpwall()})
@@ -213,7 +214,7 @@ class Server:
         return self
 
     def __exit__(self, *_) -> None:
-        self.stop()
+        self.stop(3)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def address(self, database: str = "postgres") -> str:

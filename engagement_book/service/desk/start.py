@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...workbench.house import house
@@ -75,9 +76,13 @@ def serve(
                                            limit_concurrency=1000))
     server.shutdown = _streams_first(server.shutdown, app.app.state.hub)
     _end_with_parent(server, parent)
-    for _ in range(1, workers):
-        threading.Thread(target=_attend, args=(server, listening, settings | {"first": False}), daemon=True).start()
+    attend = partial(_attend, server, listening, settings | {"first": False})
+    others = [threading.Thread(target=attend, daemon=True) for _ in range(1, workers)]
+    for t in others:
+        t.start()
     server.run(sockets=[socket.socket(fileno=listening)])
+    for t in others:
+        t.join(3)
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #spawn
 def _spawn(listening: int, **told) -> subprocess.Popen:
@@ -97,7 +102,9 @@ def _attend(server, listening: int, settings: dict) -> None:
         while process.poll() is None and not server.should_exit:
             time.sleep(.1)
         process.stdin.close()
-        time.sleep(.3)
+        if server.should_exit:
+            process.wait(3)
+        time.sleep(.3)                # one that cannot start does not keep the processor busy
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #desk
 @dataclass
