@@ -386,8 +386,10 @@ def test_a_handover_there_and_back(people):
     page.locator('#state[data-state="bot"]').wait_for()
     assert page.locator("#vote").is_visible(), "now it asks how it was"
     page.locator("#stars label").nth(4).click()
+    page.locator("#comment").fill("小林很耐心，我的电话 13812345678")
     page.locator("#vote button[type=submit]").click()
     page.locator("#thanks", has_text="5").wait_for()
+    mine(other).locator(".rating", has_text="“小林很耐心，我的电话 [手机号]”").wait_for()
     other.locator("#tab-stored").click()
     other.locator("#stored button", has_text="我想退货").locator(".mark", has_text="5 星").wait_for()
 
@@ -425,6 +427,14 @@ def test_the_agent_searches_and_deletes_after_a_question(people):
     sent(page, 1)
     other.locator("#tab-stored").click()
     other.locator("#stored button").first.wait_for()
+    other.locator("#find").fill("独一无二")
+    until(lambda: other.locator("#stored button").count() == 1)
+    said = texts(page, "desk")[0][:8]
+    other.locator("#find").fill(f"独一无二 {said}")
+    wait(other, 600)
+    assert other.locator("#stored button").count() == 1, "what the desk said is looked through too"
+    other.locator("#find").fill("独_无二")
+    until(lambda: other.locator("#stored button").count() == 0, "a sign is a sign")
     other.locator("#find").fill("独一无二")
     until(lambda: other.locator("#stored button").count() == 1)
     for kind in ("csv", "json"):

@@ -73,6 +73,8 @@ const WORDS = {
   "row.draft": ["草稿", "draft"],
   "row.unsent": ["未送达", "not sent"],
   "row.vote": ["{n} 星", "{n} stars"],
+  "vote": ["客户评价：{n} 星", "Rating: {n} of 5 stars"],
+  "vote.said": ["客户评价：{n} 星，“{said}”", "Rating: {n} of 5 stars, “{said}”"],
   "row.waits": ["等了 {n} 分钟", "waits {n} min"],
   "row.now": ["刚刚", "just now"],
   "row.nameless": ["（还没有消息）", "(no message yet)"],
@@ -165,6 +167,7 @@ class Thread {
     this.scroll.addEventListener("scroll", () => { if (this.log.atEnd()) this.down.hidden = true; }, { passive: true });
     this.fault = el("p.banner.bad", { role: "alert", hidden: true });
     this.hint = el("p.quiet");
+    this.vote = el("p.quiet.rating");
     this.area = el("textarea", { id: `${id}-text`, rows: 1, enterkeyhint: "send", autocomplete: "off", "aria-describedby": `${id}-keys ${id}-left`,
       "data-t-placeholder": "reply.hint" });
     this.area.placeholder = t("reply.hint");
@@ -177,7 +180,7 @@ class Thread {
       el("header", {}, el("button.button.small.back", { type: "button", t: "back", on: { click: list } }), this.title, this.state,
         el("div.acts", {}, ...Object.values(this.acts))),
       el("div.room", {}, this.scroll, this.down),
-      el("div.foot", {}, this.fault, this.hint, this.form, this.under));
+      el("div.foot", {}, this.fault, this.vote, this.hint, this.form, this.under));
   }
 
   get mine() { return this.conv.status === "agent" && this.conv.agent === me; }
@@ -342,6 +345,9 @@ class Thread {
     this.form.hidden = !this.mine;
     this.under.hidden = !this.mine;
     this.hint.hidden = this.mine;
+    const vote = this.conv.vote;
+    this.vote.hidden = !vote;
+    if (vote) this.vote.textContent = vote.comment ? t("vote.said", { n: vote.score, said: vote.comment }) : t("vote", { n: vote.score });
     if (!this.mine) this.hint.textContent = `${t(`why.${status}`, { name: agent })} ${this.area.value ? t("why.draft") : ""}`.trim();
     this.log.pending(this.box.items, this.box.problem ?? (up && navigator.onLine ? null : "network"));
     this.drawLeft();
@@ -449,19 +455,22 @@ function drawLists() {
 
 // ---- what is stored
 
-const stored = { list: [], more: false, turn: 0, timer: 0 };
+const stored = { list: [], more: false, turn: 0, timer: 0, words: "" };
+const wanted = () => $("find").value.trim();
 
-// all of it when somebody searches (up to 4,000), else one page, or as many as were there
-async function load({ all = false, least = 0 } = {}) {
+// one page of what the desk finds, or as many as were there
+async function load({ least = 0 } = {}) {
   const mine = ++stored.turn;
+  const words = wanted();
   const rows = [];
   let more = true;
   try {
-    while (more && rows.length < (all ? 4000 : Math.max(100, least))) {
+    while (more && rows.length < Math.max(100, least)) {
       const last = rows.at(-1);
-      const query = new URLSearchParams({ limit: all ? 200 : 100 });
+      const query = new URLSearchParams({ limit: 100 });
+      if (words) query.set("q", words);
       if ($("status").value) query.set("status", $("status").value);
-      if (last) query.set("before", last.updated);
+      if (last) { query.set("before", last.updated); query.set("before_id", last.id); }
       const page = await ask("GET", `/api/agent/conversations?${query}`);
       if (mine !== stored.turn) return;
       const known = new Set(rows.map((c) => c.id));
@@ -475,15 +484,17 @@ async function load({ all = false, least = 0 } = {}) {
     else toast(fault.status === 0 ? "did.offline" : "did.fault", { why: fault.detail });
     return;
   }
-  Object.assign(stored, { list: rows, more });
+  Object.assign(stored, { list: rows, more, words });
   drawStored();
 }
 
+// until the desk has looked through what was said: those whose first words it stands in
 function found() {
-  const wanted = $("find").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  if (stored.words === wanted()) return stored.list;
+  const words = wanted().toLowerCase().split(/\s+/).filter(Boolean);
   return stored.list.filter((c) => {
     const text = [c.subject, c.why, c.agent, c.id].join("\n").toLowerCase();
-    return wanted.every((w) => text.includes(w));
+    return words.every((w) => text.includes(w));
   });
 }
 
@@ -497,7 +508,7 @@ function drawStored() {
 
 function refresh(pause = 800) {
   if ($("panel-stored").hidden || stored.timer) return;
-  stored.timer = setTimeout(() => { stored.timer = 0; load({ all: $("find").value.trim() !== "", least: stored.list.length }); }, pause);
+  stored.timer = setTimeout(() => { stored.timer = 0; load({ least: stored.list.length }); }, pause);
 }
 
 // ---- tabs
@@ -519,8 +530,8 @@ for (const n of TABS) {
   });
 }
 
-$("find").addEventListener("input", () => { drawStored(); if (stored.more) refresh(200); });
-$("status").addEventListener("change", () => load({ all: $("find").value.trim() !== "" }));
+$("find").addEventListener("input", () => { drawStored(); refresh(250); });
+$("status").addEventListener("change", () => load());
 $("more").addEventListener("click", () => load({ least: stored.list.length + 100 }));
 $("old").addEventListener("click", async () => {
   if (!await Desk.confirm($("ask-old"))) return;

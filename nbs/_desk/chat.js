@@ -57,6 +57,7 @@ const WORDS = {
   "vote.star": ["{n} 星，共 5 星", "{n} of 5 stars"],
   "vote.recommend": ["会推荐给朋友吗？", "Would you recommend us?"],
   "vote.none": ["不填", "No answer"],
+  "vote.comment": ["还想说点什么？（可不填）", "Anything else? (optional)"],
   "vote.send": ["提交评价", "Send rating"],
   "vote.later": ["以后再说", "Not now"],
   "vote.choose": ["请先选择 1–5 星。", "Please choose 1 to 5 stars."],
@@ -411,7 +412,10 @@ const nameStars = () => { for (const e of document.querySelectorAll("[data-star]
 
 $("rate").addEventListener("click", () => {
   voteOpen = !voteOpen;
-  if (voteOpen && conv?.vote) $("stars").querySelector(`input[value="${conv.vote.score}"]`).checked = true;
+  if (voteOpen && conv?.vote) {
+    $("stars").querySelector(`input[value="${conv.vote.score}"]`).checked = true;
+    $("comment").value = conv.vote.comment ?? "";
+  }
   draw();
   if (voteOpen) ($("stars").querySelector("input:checked") ?? $("stars").querySelector("input")).focus();
 });
@@ -421,7 +425,8 @@ $("vote").addEventListener("submit", async (event) => {
   const chosen = $("stars").querySelector("input:checked");
   if (!chosen) { $("thanks").textContent = t("vote.choose"); return; }
   const recommend = $("recommend").value;
-  const body = { score: Number(chosen.value), ...(recommend === "" ? {} : { recommend: Number(recommend) }) };
+  const comment = $("comment").value.trim();
+  const body = { score: Number(chosen.value), ...(recommend === "" ? {} : { recommend: Number(recommend) }), ...(comment ? { comment } : {}) };
   const id = conv.id;
   await act(async () => {
     const next = await ask("POST", path("/vote"), body);
