@@ -54,12 +54,14 @@ async def read_body(receive, limit: int = BODY) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Refused(400, "gone", "the client has gone")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise Refused(413, "too_large", f"more than {limit} bytes")
-        if not message.get("more_body"):
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        if not message.get("more_body") or size > 16 * limit:
             break
+    if size > limit:
+        raise Refused(413, "too_large", f"more than {limit} bytes")
     body = b"".join(parts)
     try:
         body.decode("utf-8")

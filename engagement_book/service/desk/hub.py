@@ -74,7 +74,8 @@ async def _follow(self) -> None:
     "Tell listeners what the log says."
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wake.wait(), self.poll)
+            async with asyncio.timeout(self.poll):
+                await self.wake.wait()
         self.wake.clear()
         for number, cid, kind in await self.run(self.store.events, self.version):
             self.version = number
@@ -164,7 +165,8 @@ async def _think(self, turn: dict, state: dict, tried: int):
     future = None
     try:
         future = self.pool.submit(partial(self.brain.reply, turn["text"], state))
-        return await asyncio.wait_for(asyncio.wrap_future(future), self.patience)
+        async with asyncio.timeout(self.patience):
+            return await asyncio.wrap_future(future)
     except TimeoutError:
         self.pool.give_up(future)
         return self.brain.broken(turn["language"], "hung")
@@ -211,7 +213,8 @@ async def stream(hub: Hub, cid: str, after: int, alive: float = 15):
                 before = now
                 yield sse("status", now)
             try:
-                await asyncio.wait_for(changed.wait(), alive)
+                async with asyncio.timeout(alive):
+                    await changed.wait()
             except TimeoutError:
                 yield ": keep-alive\n\n"
 
@@ -233,6 +236,7 @@ async def queue_stream(hub: Hub, alive: float = 15):
             now = await queue_of(hub)
             yield sse("queue", now, now["version"])
             try:
-                await asyncio.wait_for(changed.wait(), alive)
+                async with asyncio.timeout(alive):
+                    await changed.wait()
             except TimeoutError:
                 yield ": keep-alive\n\n"
