@@ -240,8 +240,7 @@ class Thread {
   }
 
   async act(f) {
-    // the second click of a double click on "take" must not hit what then lies under it
-    if (this.acting || Date.now() - (this.taken ?? 0) < 400) return;
+    if (this.acting || this.root.classList.contains("taken")) return;
     this.acting = true;
     this.say(null);
     try {
@@ -259,7 +258,9 @@ class Thread {
 
   async take() {
     this.know(await ask("POST", this.path("/claim"), { agent: me }));
-    this.taken = Date.now();
+    // the second click of a double click on "take" must not hit what then lies under it
+    this.root.classList.add("taken");
+    setTimeout(() => this.root.classList.remove("taken"), 400);
     if (shown === this) this.area.focus();
   }
 
