@@ -231,7 +231,7 @@ def test_an_answer_with_its_trace_stays_over_a_reload_and_on_paper(people):
     # a reload, and a second tab
     before = page.locator("#turns .bubble").all_inner_texts()
     page.reload()
-    page.get_by_role("button", name="Talk to a person").wait_for()
+    page.get_by_role("button", name="Talk to a person", exact=True).wait_for()
     assert page.locator('[aria-pressed="true"]').inner_text() == "English", "the switch is remembered"
     until(lambda: page.locator("#turns .bubble").all_inner_texts() == before)
     assert page.locator("#text").input_value() == "还有一件事"
