@@ -5,6 +5,7 @@
 const WORDS = {
   "title": ["客服工作台", "Agent's desk"],
   "language": ["语言", "Language"],
+  "paper": ["对话 {id}，开始于 {at}", "Conversation {id}, begun {at}"],
   "out": ["退出", "Sign out"],
   "me": ["我是 {name}", "Signed in as {name}"],
   "in.title": ["登录工作台", "Sign in to the desk"],
@@ -168,6 +169,7 @@ class Thread {
     const act = (key, kind, f) => el(`button.button.small${kind}`, { type: "button", t: key, on: { click: () => this.act(f) } });
     this.title = el("h2", { id: `${id}-title`, tabindex: "-1", dir: "auto" });
     this.voted = el("p.voted", { hidden: true });
+    this.paper = el("p.paper");
     this.state = el("p.state", { role: "status" });
     this.acts = {
       take: act("take", ".main", () => this.take()),
@@ -192,7 +194,7 @@ class Thread {
     this.under = el("div.under", {}, el("span.keys", { id: `${id}-keys`, t: "keys" }), this.left);
     this.root = el("section.thread", { "aria-labelledby": `${id}-title`, hidden: true },
       el("header", {}, el("button.button.small.back", { type: "button", t: "back", on: { click: list } }), this.title, this.state,
-        el("div.acts", {}, ...Object.values(this.acts)), this.voted),
+        el("div.acts", {}, ...Object.values(this.acts)), this.voted, this.paper),
       el("div.room", {}, this.scroll, this.down),
       el("div.foot", {}, this.fault, this.hint, this.form, this.under));
   }
@@ -355,6 +357,7 @@ class Thread {
     const words = this.mine ? t("s.mine") : status === "agent" ? t("s.agent", { name: agent }) : status === "waiting" && place ? t("s.place", { n: place }) : t(`s.${status}`);
     Desk.state(this.state, offline ? "offline" : { waiting: "waiting", agent: "person", closed: "closed" }[status] ?? "bot",
       offline ? t("state.offline") : words);
+    this.paper.textContent = t("paper", { id: this.id.slice(0, 8), at: Desk.whole(this.conv.created) });
     this.voted.hidden = !this.conv.vote;
     this.voted.textContent = votedOf(this.conv.vote);
     this.acts.take.hidden = status !== "waiting";

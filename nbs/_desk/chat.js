@@ -236,7 +236,7 @@ function draw() {
     : status === "waiting" && conv.queue_position ? t("state.place", { n: conv.queue_position })
       : status === "agent" ? t("state.agent", { name: conv.agent ?? t("who.agent") }) : t(`state.${status}`);
   Desk.state($("state"), shown, words);
-  $("paper").textContent = conv ? t("paper", { id: conv.id.slice(0, 8), at: new Date(conv.created).toLocaleString(Desk.LANGS[Desk.lang]) }) : "";
+  $("paper").textContent = conv ? t("paper", { id: conv.id.slice(0, 8), at: Desk.whole(conv.created) }) : "";
 
   const fresh = !customers && !box.items.length && !["waiting", "agent", "closed"].includes(status);
   if ($("empty").hidden === fresh) $("empty").hidden = !fresh;

@@ -89,6 +89,7 @@ const Desk = (() => {
     const form = { hour: "2-digit", minute: "2-digit", hour12: false, ...(today ? {} : { month: "short", day: "numeric" }) };
     return when.toLocaleString(LANGS[lang], form);
   }
+  const whole = (at) => new Date(at).toLocaleString(LANGS[lang], { dateStyle: "long", timeStyle: "short" });
   const time = (at) => el("time", { datetime: at }, clock(at));
 
   // a pill that says how things stand; too long a name is cut, and whole in its tooltip
@@ -459,6 +460,6 @@ const Desk = (() => {
     }
   });
 
-  return { LANGS, session, local, newId, el, t, label, languages, langOf, langTag, clock, time, state, count, Refused, reason, ask, Outbox,
+  return { LANGS, session, local, newId, el, t, label, languages, langOf, langTag, clock, whole, time, state, count, Refused, reason, ask, Outbox,
            Stream, Log, field, confirm, get lang() { return lang; } };
 })();
