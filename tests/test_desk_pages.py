@@ -240,8 +240,9 @@ def test_an_answer_with_its_trace_stays_over_a_reload_and_on_paper(people):
     until(lambda: second.locator("#turns .bubble").all_inner_texts() == before, "a second tab finds it too")
 
     # stillness, and paper
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce", media="print")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     assert page.evaluate("document.getAnimations().length") == 0
+    page.emulate_media(media="print")
     assert not page.locator(".foot").is_visible() and not page.locator(".tools").is_visible()
     assert page.locator("#paper").is_visible(), "which conversation, and when"
     assert page.locator("#log").evaluate("e => e.scrollHeight <= e.clientHeight + 1"), "no box that scrolls"
@@ -344,8 +345,16 @@ def test_what_enter_sends_and_what_not(people):
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("x")
     assert page.locator("#text").input_value() == "ni hao\nx"
+    held = []
+    page.route("**/messages", lambda route: held.append(route))
     page.keyboard.press("Enter")
+    page.locator(".unsent .going").wait_for()      # on its way
+    page.locator(".unsent .bubble").evaluate("e => { e.was = e.parentNode.offsetHeight }")
+    held[0].continue_()
+    page.unroute("**/messages")
     sent(page, 1)
+    same = page.locator('[data-role="customer"] .bubble').evaluate("e => e.was === e.parentNode.offsetHeight")
+    assert same, "what arrives is neither drawn anew nor moved"
     say(page, "👍" * 400)                          # 800 halves of UTF-16, 400 characters
     sent(page, 2)
     assert texts(page) == ["ni hao\nx", "👍" * 400]
@@ -432,7 +441,11 @@ def test_a_handover_there_and_back_and_a_vote(people):
     row.wait_for()
     assert row.locator(".mark.new").is_visible() and re.match(r"\(\d+\)", other.title())
     assert "客户要求人工" in row.inner_text(), "why, in the agent's language"
-    take(other, "我想退货")
+    row.press("Enter")                             # by keyboard
+    mine(other).locator("h2:focus").wait_for()
+    other.keyboard.press("Tab")
+    other.keyboard.press("Enter")
+    mine(other).locator("textarea:focus").wait_for()
     page.locator('#state[data-state="person"]', has_text="小林").wait_for()
     reply(other, "您好，我来处理")
     page.locator('[data-role="agent"]', has_text="您好，我来处理").wait_for()
@@ -558,9 +571,11 @@ def look(page, name):
             found += [(name, width, scheme, rule["id"], node["html"][:120],
                        (node["any"] + node["all"] + node["none"])[0]["message"][:160])
                       for rule in axe for node in rule["nodes"]]
+        found += [(name, width, "too small", what) for what in page.evaluate(SMALL)]
+    for width, height in ((320, 256), (PHONE, 800), (DESK, 800)):        # the first: 1280 × 1024, magnified four times
+        page.set_viewport_size({"width": width, "height": height})
         wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
         found += [(name, width, "too wide by", wide)] * (wide > 0)
-        found += [(name, width, "too small", what) for what in page.evaluate(SMALL)]
     return found
 
 
