@@ -25,8 +25,10 @@ progress: .venv/.exported
 desk: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.service.desk.start import main; sys.exit(main(['--port', sys.argv[1]]))" '$(if $(filter file,$(origin PORT)),8890,$(PORT))'
 
+# the book first, on both cores; then its tests, two files side by side
 test: .venv/.exported
-	$(STEADY) $(BIN)/pytest
+	@-$(RUN) -c "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book())"
+	$(STEADY) $(BIN)/pytest -n 2 --dist loadfile
 
 # pages from what was run before; runs nothing
 site: .venv/.exported

@@ -852,7 +852,7 @@ hints_of_chance = (
     "wrong ones come at the low level. How many answers are that, and how many are right?",
     "both = right * sure[1] is the share that is right and at this level; all at this level are "
     "both + (1 - right) * sure[0].",
-    "np.where(seen > 0, both / np.where(seen > 0, seen, 1), np.nan)",
+    "np.where(seen > 0, both / np.where(seen > 0, seen, 1), np.nan).",
 )
 
 # %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcex1check

@@ -416,7 +416,7 @@ def utf8(text):
 hints_of_cer = (
     "wer takes sentences that are lists of words. What does list('退货') give?",
     "s.replace(' ', '') leaves the spaces out; list(…) of it is a list of characters.",
-    "wer([list(s.replace(' ', '')) for s in said], …the same for heard…)",
+    "wer([list(s.replace(' ', '')) for s in said], …the same for heard…).",
 )
 medicine = ["我要退货"], ["我药退货"]
 spaced = ["two tickets"], ["twotickets"]
@@ -461,7 +461,7 @@ hints_of_words = (
     "example begins first in the clip?",
     "Collect (first, name) of the words whose cost is at most `most`. sorted() of tuples "
     "compares the first frames, then the names.",
-    "return [name for _, name in sorted(found)]",
+    "return [name for _, name in sorted(found)].",
 )
 
 
