@@ -21,7 +21,8 @@ lab: .venv/.exported
 progress: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.workbench.desk.start import make_progress; sys.exit(make_progress())"
 
-# the service desk: a chat page and an agent's page on this computer; PORT=8900 for another port
+# the service desk: a chat page and an agent's page on this computer; PORT=8900 for another port, WORKERS=2 for two
+# processes, DESK_STORE=postgresql://user@host/database for conversations in a database (extra `postgres`)
 desk: .venv/.exported
 	@$(RUN) -c "import sys; from engagement_book.service.desk.start import main; sys.exit(main(['--port', sys.argv[1]]))" '$(if $(filter file,$(origin PORT)),8890,$(PORT))'
 

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from urllib.parse import quote
+import uuid
+from urllib.parse import quote, urlencode
 
+import psutil
 import pytest
 from hypothesis.errors import Unsatisfiable
 
@@ -20,9 +22,10 @@ from engagement_book.service.desk.api import Settings, make_app
 from engagement_book.service.desk.brain import Brain
 from engagement_book.service.desk.guard import HEADERS
 from engagement_book.service.desk.hub import Hub
+from engagement_book.service.desk.postgres import Postgres, Server, why_no_server
 from engagement_book.service.desk.shop import open_shop
 from engagement_book.service.desk.start import start
-from engagement_book.service.desk.store import Conflict, Store, StoreError
+from engagement_book.service.desk.store import PROGRAM, Conflict, Store, StoreError, instant, iso, open_store
 from engagement_book.workbench.house import ROOT
 
 NOTES = {"zh": "请稍候", "en": "Please wait"}
@@ -99,6 +102,34 @@ def agent(desk):
     return Client(desk, Authorization=f"Bearer {desk.token}")
 
 
+@pytest.fixture(scope="session")
+def server():
+    "A PostgreSQL server of its own, on a socket in its own folder."
+    if why := why_no_server():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs PostgreSQL, .ci/run installs it: {why}")
+        pytest.skip(f"{why} (no expiry: optional software)")
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_store(request, tmp_path):
+    "new_store(…) is a store, each time the same conversations through other connections; both stores keep one promise."
+    made, name = [], f"t{uuid.uuid4().hex[:12]}"
+    where = request.getfixturevalue("server").address() if request.param == "postgres" else tmp_path / "desk.db"
+
+    def open_(kind=None, **kw):
+        given = {"schema": name} | kw if request.param == "postgres" else kw
+        made.append((kind or {"postgres": Postgres, "sqlite": Store}[request.param])(where, **given))
+        return made[-1]
+
+    open_.kind = request.param
+    yield open_
+    for store in made:
+        store.close()
+
+
 answered = lambda t: t["role"] == "desk" and t["reply_to"]
 noted = lambda t: t["role"] == "note"
 
@@ -126,7 +157,8 @@ def test_a_question_in_chinese_then_a_person(one, agent):
     assert write("Wang", "agent-001")[:1] == (409,) and write("Li", "agent-002")[0] == 202
     last = one.ask("GET", path)[1]["turns"][-1]
     assert (last["role"], last["author"], last["text"]) == ("agent", "Li", "您好，我是小李")
-    assert one.ask("POST", f"{path}/vote", {"score": 5, "recommend": 9})[1]["vote"] == {"score": 5, "recommend": 9}
+    assert one.ask("POST", f"{path}/vote", {"score": 5, "recommend": 9})[1]["vote"] == {
+        "score": 5, "recommend": 9, "comment": None}
     release = f"/api/agent/conversations/{cid}/release"
     assert agent.ask("POST", release, {"agent": "Li", "to": "desk"})[1]["status"] == "open"
     assert one.ask("POST", f"{path}/close", {})[1]["status"] == "closed"
@@ -243,6 +275,36 @@ def test_foreign_pages_and_names_are_refused(one):
     assert one.ask("GET", "/healthz", Host="evil.example")[0] == 400
 
 
+def test_the_agents_list_has_pages_and_words(one, agent):
+    for i in range(5):
+        one.say(one.begin(), f"金丝雀 {i} 100%_", f"message-{i}")
+    ask = lambda **q: agent.ask("GET", f"/api/agent/conversations?{urlencode(q)}")
+    seen, last = [], {}
+    while True:
+        status, page, _ = ask(q="金丝雀", limit=2, **last)
+        assert status == 200 and len(page["conversations"]) <= 2
+        seen += page["conversations"]
+        if not page["more"]:
+            break
+        last = {"before": seen[-1]["updated"], "before_id": seen[-1]["id"]}
+    assert sorted(c["subject"] for c in seen) == [f"金丝雀 {i} 100%_" for i in range(5)]
+    assert len(ask(q="金丝雀 100%_")[1]["conversations"]) == 5 and not ask(q="金丝雀%0")[1]["conversations"]
+    assert ask(q="\x00")[0] == 200
+    for bad in ({"q": "x" * 101}, {"before": "1000"}, {"before": "2026-03-20T08:00:00"}, {"before": "x"},
+                {"limit": 201}, {"before": iso(0), "before_id": "'"}):
+        assert ask(**bad)[0] == 422, bad
+    assert one.ask("GET", "/api/agent/conversations?q=x")[0] == 401
+
+
+def test_a_vote_with_a_comment(one, agent):
+    path = one.begin()
+    vote = lambda **v: one.ask("POST", f"{path}/vote", {"score": 4} | v)
+    assert vote(comment="很好，打我电话 13812345678")[1]["vote"]["comment"] == "很好，打我电话 [手机号]"
+    assert vote(comment="字" * 300)[0] == 200 and vote(comment="字" * 301)[0] == 422
+    assert vote(comment="=1+1")[0] == 200 and "'=1+1" in one.ask("GET", f"{path}/export?format=csv")[1]
+    assert vote(comment=" \u200b")[1]["vote"] == {"score": 4, "recommend": None, "comment": None}
+
+
 # --- injection ---
 
 HOSTILE = ["'; drop table turns; --", '" or 1=1 --', "<script>alert(1)</script>", "{0.__class__.__mro__}",
@@ -336,6 +398,13 @@ class PlainBegin(Store):
     BEGIN = "BEGIN"
 
 
+class NoLock(Postgres):
+    "The wrong store: numbers are drawn in one order and become visible in another."
+
+    def _begin(self):
+        self._connection().execute("begin")
+
+
 def write_at_once(store, threads=8, messages=30):
     "(acknowledged, refused)"
     cid, sent, refused = store.create("s", "zh", "hello")["id"], [], []
@@ -344,7 +413,7 @@ def write_at_once(store, threads=8, messages=30):
         for i in range(messages):
             try:
                 sent.append(store.send(cid, "customer", f"{k} {i}", f"thread-{k}-{i}")[0]["id"])
-            except sqlite3.OperationalError as e:
+            except store.failure as e:
                 refused.append(str(e))
 
     work = [threading.Thread(target=write, args=(k,)) for k in range(threads)]
@@ -354,12 +423,80 @@ def write_at_once(store, threads=8, messages=30):
     return len(sent), len(refused)
 
 
-def test_eight_writers_lose_nothing(tmp_path):
-    assert write_at_once(Store(tmp_path / "a.db", patience=30)) == (240, 0)
+def test_eight_writers_lose_nothing(new_store):
+    "And who follows the log while they write sees each event once, in order."
+    store, seen, done = new_store(patience=30), [], threading.Event()
+
+    def follow():
+        while not done.is_set():
+            seen.extend(e[0] for e in store.events(seen[-1] if seen else 0))
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    assert write_at_once(store) == (240, 0)
+    done.set()
+    reader.join()
+    seen.extend(e[0] for e in store.events(seen[-1] if seen else 0))
+    assert seen == [e[0] for e in store.events()] and len(seen) == 242
 
 
 def test_the_wrong_store_refuses_writers(tmp_path):
     assert write_at_once(PlainBegin(tmp_path / "b.db"))[1] > 20
+
+
+@pytest.mark.parametrize("kind, missed", [(Postgres, 0), (NoLock, 1)])
+def test_numbers_become_visible_in_their_order(server, kind, missed):
+    "One writer draws a number and dawdles; another writes. What does a reader miss that asks for all after the last?"
+    slow, quick = (kind(server.address(), schema=f"order_{kind.__name__.lower()}") for _ in range(2))
+    first, second = (quick.create("s", "zh", "hello")["id"] for _ in range(2))
+    begun, seen = threading.Event(), []
+
+    def dawdle():
+        with slow._write():
+            slow._say(first, "desk", "slow", "zh")
+            begun.set()
+            time.sleep(.3)
+
+    def write():
+        begun.wait()
+        quick.send(second, "customer", "quick", "message-1")
+
+    work = [threading.Thread(target=f) for f in (dawdle, write)]
+    [t.start() for t in work]
+    while any(t.is_alive() for t in work):
+        seen += quick.events(seen[-1][0] if seen else 0)
+        time.sleep(.01)
+    seen += quick.events(seen[-1][0])
+    assert len(set(quick.events()) - set(seen)) == missed
+    slow.close()
+    quick.close()
+
+
+def test_a_writer_waits_only_so_long(new_store):
+    first, second = new_store(), new_store(patience=.3)
+    cid = first.create("s", "zh", "hello")["id"]
+    with first._write():
+        with pytest.raises(second.failure):
+            second.send(cid, "customer", "hello", "message-1")
+    assert second.send(cid, "customer", "hello", "message-1")[0]["text"] == "hello"
+
+
+def test_a_database_that_comes_back(server):
+    "Cut connections are replaced; what was acknowledged is there, and what was not is sent again under its id."
+    store = Postgres(server.address(), schema="again", patience=10)
+    cid = store.create("s", "zh", "hello")["id"]
+    kept = [store.send(cid, "customer", f"{i}", f"message-{i}")[0]["id"] for i in range(5)]
+    server.stop(3)
+    with pytest.raises(store.failure):
+        store.send(cid, "customer", "5", "message-5")
+    server.start()
+    made, there = store.send(cid, "customer", "5", "message-5")
+    assert not there and [t["id"] for t in store.turns(cid)][1:] == [*kept, made["id"]]
+    store._connection().inner.execute("select 1")
+    with Postgres(server.address(), schema="again")._connection().inner as other:
+        other.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+    assert store.send(cid, "customer", "5", "message-5")[1] and store.get(cid)["last_turn"] == made["id"]
+    store.close()
 
 
 def test_a_killed_desk_loses_no_acknowledged_message(tmp_path):
@@ -411,8 +548,8 @@ class Crashes(Brain):
 
 
 @pytest.mark.parametrize("kind, why", [(Hangs, "hung"), (Crashes, "crashed")])
-def test_a_brain_that_fails_hands_over(tmp_path, kind, why):
-    store = Store(tmp_path / "desk.db")
+def test_a_brain_that_fails_hands_over(new_store, kind, why):
+    store = new_store()
 
     async def talk():
         hub = Hub(store, kind(open_shop()), patience=.2)
@@ -433,11 +570,11 @@ def test_a_brain_that_fails_hands_over(tmp_path, kind, why):
         assert turns[2]["trace"]["rule"] in (f"brain.{why}", "brain.busy", "brain.hung") and turns[3]["role"] == "note"
 
 
-def test_a_message_that_kills_the_process_twice_goes_to_a_person(tmp_path):
-    store = Store(tmp_path / "desk.db")
+def test_a_message_that_kills_the_process_twice_goes_to_a_person(new_store):
+    store = new_store()
     cid = store.create("s", "zh", "hello")["id"]
     store.send(cid, "customer", "你好", "message-1")
-    assert [store.owed(cid)[2] for _ in range(2)] == [0, 1]
+    assert [store.owed(cid, 0)[2] for _ in range(2)] == [0, 1]
 
     async def after():
         hub = Hub(store, Brain(open_shop()))
@@ -450,9 +587,9 @@ def test_a_message_that_kills_the_process_twice_goes_to_a_person(tmp_path):
     assert asyncio.run(after())[2]["trace"]["rule"] == "brain.crashed"
 
 
-def test_an_agent_who_does_not_answer_loses_the_conversation(tmp_path):
+def test_an_agent_who_does_not_answer_loses_the_conversation(new_store):
     now = [1000.]
-    store = Store(tmp_path / "desk.db", clock=lambda: now[0])
+    store = new_store(clock=lambda: now[0])
     first, second = (store.create("s", "zh", "hello")["id"] for _ in range(2))
     for cid in (first, second):
         now[0] += 1
@@ -462,7 +599,7 @@ def test_an_agent_who_does_not_answer_loses_the_conversation(tmp_path):
     assert store.overdue(NOTES) == []
     now[0] += 2
     assert store.overdue(NOTES) == [first]
-    assert [c["id"] for c in store.find(status="waiting")] == [first, second]
+    assert [c["id"] for c in store.find(status="waiting", oldest=True)] == [first, second]
     with pytest.raises(Conflict, match="not_yours"):
         store.send(first, "agent", "late", "agent-001", author="Li")
     store.move(first, "agent", NOTES, "Li", due=120)
@@ -474,9 +611,9 @@ def test_an_agent_who_does_not_answer_loses_the_conversation(tmp_path):
     assert store.overdue(NOTES) == [first]
 
 
-def test_old_conversations_are_removed(tmp_path):
+def test_old_conversations_are_removed(new_store, tmp_path):
     now = [1e9]
-    store = Store(tmp_path / "desk.db", clock=lambda: now[0])
+    store = new_store(clock=lambda: now[0])
     old = store.create("s", "zh", "a secret word")["id"]
     now[0] += 86_400 * 29
     new = store.create("s", "zh", "hello")["id"]
@@ -484,6 +621,78 @@ def test_old_conversations_are_removed(tmp_path):
     now[0] += 86_400
     assert store.retain(30) == 1 and store.get(old) is None and store.get(new) and store.turns(old) == []
     assert b"a secret word" not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
+
+
+def test_two_processes_do_not_answer_at_once(new_store):
+    now = [1000.]
+    one, two = (new_store(clock=lambda: now[0]) for _ in range(2))
+    cid = one.create("s", "zh", "hello")["id"]
+    turn, _ = one.send(cid, "customer", "你好", "message-1")
+    assert one.owed(cid, 7)[2] == 0 and two.owed(cid, 7) is None and two.late(7) == []
+    now[0] += 7
+    assert two.late(7) == [cid] and two.owed(cid, 7)[2] == 1
+    assert one.answer(turn["id"], "您好", "zh") and not two.answer(turn["id"], "您好", "zh")
+    one.send(cid, "customer", "在吗", "message-2")
+    assert one.owed(cid, 7)[2] == 0 and two.orphaned() == [cid] and two.owed(cid, 7)[2] == 1
+
+
+def test_words_are_found_and_signs_are_signs(new_store):
+    store = new_store()
+    talk = {}
+    for text in ("100% 满意", "1000 满意", "under_score", "underXscore", "Where IS it?", "it's; drop table turns--",
+                 "a!b"):
+        talk[text] = store.create("s", "zh", "hello")["id"]
+        store.send(talk[text], "customer", text, "message-1")
+    store.move(talk["a!b"], "waiting", NOTES, why="asked")
+    store.move(talk["a!b"], "agent", NOTES, agent="Li Lei")
+    found = lambda q: {t for t, cid in talk.items() if cid in {c["id"] for c in store.find(words=q)}}
+    assert found("100%") == {"100% 满意"} and found("r_s") == {"under_score"} and found("a!b") == {"a!b"}
+    assert found("where is IT?") == {"Where IS it?"} and found("满意 1000") == {"1000 满意"}
+    assert found("'; drop") == set() and found("it's;") == {"it's; drop table turns--"}
+    assert found("ASKED") == found("li lei") == found(talk["a!b"]) == {"a!b"} and found("%") == {"100% 满意"}
+    assert found("") == set(talk) and found("nothing") == set() and len(store.find(words="hello", limit=3)) == 3
+
+
+def test_pages_have_no_gap_and_no_overlap(new_store):
+    "Many changes in the same millisecond."
+    now = [1000.0004]
+    store, seen, before = new_store(clock=lambda: now[0]), [], None
+    for i in range(25):
+        now[0] += .0011 * (i % 5 == 0)
+        store.create("s", "zh", "hello")
+    while page := store.find(before=before, limit=4):
+        seen += [c["id"] for c in page]
+        before = (instant(page[-1]["updated"]), page[-1]["id"])
+    assert len(seen) == len(set(seen)) == 25 and seen == [c["id"] for c in store.find()]
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path):
+    file = tmp_path / "old.db"
+    with contextlib.closing(Store(file)) as store:
+        cid = store.create("s", "zh", "hello")["id"]
+        store.send(cid, "customer", "你好", "message-1")
+    with contextlib.closing(sqlite3.connect(file)) as c:
+        for sql in ("alter table turns drop column taken", "alter table votes drop column comment",
+                    "drop index by_time", "pragma user_version = 1"):
+            c.execute(sql)
+        c.commit()
+    store = Store(file)
+    assert store.owed(cid)[0]["text"] == "你好" and store.vote(cid, 5, None, "好")["vote"]["comment"] == "好"
+
+
+def test_a_foreign_schema_is_left_alone(server):
+    import psycopg
+
+    with psycopg.connect(server.address(), autocommit=True) as c:
+        c.execute("create schema foreign_one; create table foreign_one.conversations (id int)")
+        c.execute("create schema later; create table later.about (program bigint, version integer); "
+                  f"insert into later.about values ({PROGRAM}, 99)")
+    for schema, said in (("foreign_one", "another program"), ("later", "version 99"), ("x; drop", "no name")):
+        with pytest.raises(StoreError, match=said):
+            Postgres(server.address(), schema=schema)
+    with pytest.raises(StoreError, match="cannot be used") as e:
+        open_store("postgresql://somebody:secret@127.0.0.1:1/desk")
+    assert "secret" not in str(e.value)
 
 
 def test_a_foreign_file_is_left_alone(tmp_path):
@@ -516,6 +725,37 @@ def test_the_desk_ends_with_its_parent(streams):
     assert not alive(int(pid)) and len(open_) == streams
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_two_processes_serve_one_desk(kind, request, tmp_path):
+    "Each message is answered once, whoever took it; a process that dies is replaced."
+    where = request.getfixturevalue("server").address() if kind == "postgres" else tmp_path / "desk.db"
+    with start(where, workers=2, **FAST) as desk:
+        first, open_, until = psutil.Process(desk.process.pid), [], time.monotonic() + 20
+        connected = lambda p: sum(c.status == "ESTABLISHED" for c in p.net_connections("tcp"))
+        one = Client(desk)
+        path = one.begin()
+        while not (first.children() and connected(first.children()[0]) and connected(first)):
+            assert time.monotonic() < until
+            c = http.client.HTTPConnection("127.0.0.1", one.port)
+            c.connect()
+            open_.append(c)
+            time.sleep(.05)
+        [c.close() for c in open_]
+        for i in range(12):
+            assert one.say(path, "运费多少", f"message-{i}")[0] == 202
+        first.children()[0].kill()
+        last = one.say(path, "运费多少", "message-99")
+        assert last[0] == 202
+        turns = one.turns(path, lambda t: t["reply_to"] == last[1]["turn"]["id"], seconds=15)
+        replies = [t["reply_to"] for t in turns if t["role"] == "desk" and t["reply_to"]]
+        assert sorted(replies) == [t["id"] for t in turns if t["role"] == "customer"]
+        while not first.children():
+            assert time.monotonic() < until
+            time.sleep(.05)
+        both = [first, *first.children()]
+    assert not [p for p in both if alive(p.pid)]
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
@@ -530,6 +770,7 @@ def test_schemathesis_finds_no_undocumented_answer(tmp_path):
     "Valid and invalid requests, to a conversation that exists and to one that does not."
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis import checks
     from starlette.testclient import TestClient
 
     app = make_app(Settings(tmp_path / "desk.db", token="t", **FAST))
@@ -547,10 +788,10 @@ def test_schemathesis_finds_no_undocumented_answer(tmp_path):
                                headers={"Authorization": "Bearer t"} if "agent" in path else {})
             key = (case.method, case.path, r.status_code)
             seen[key] = seen.get(key, 0) + 1
-            assert r.status_code < 500, (key, body, r.text)
-            assert str(r.status_code) in described["paths"][case.path][case.method.lower()]["responses"], (key, body)
+            case.validate_response(r, checks=[checks.not_a_server_error, checks.status_code_conformance,
+                                              checks.content_type_conformance, checks.response_schema_conformance])
 
-        few = settings(max_examples=12, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        few = settings(max_examples=8, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
                        suppress_health_check=list(HealthCheck))
         for found in schemathesis.openapi.from_dict(described).get_all_operations():
             operation = found.ok()

@@ -132,13 +132,13 @@ def locked() -> dict[str, str]:
 
 def test_what_make_test_needs_is_locked():
     names = {re.split(r"[=<>\[]", w)[0].lower().replace("_", "-")
-             for extra, found in requirements().items() if extra != "spark" for w in found}
+             for extra, found in requirements().items() if extra not in ("spark", "postgres") for w in found}
     assert names <= locked().keys(), names - locked().keys()
 
 
 def test_a_reader_needs_neither_the_lab_nor_the_site_nor_the_peers():
     found = requirements()
-    assert {"", "lab", "site", "bench", "dev", "spark"} == found.keys()
+    assert {"", "lab", "site", "bench", "dev", "spark", "postgres"} == found.keys()
     names = {extra: {re.split(r"[=<>\[]", w)[0] for w in words} for extra, words in found.items()}
     assert "jupyterlab" in names["lab"] and "sphinx" in names["site"] and "gensim" in names["bench"]
     assert not names[""] & set().union(*(n for extra, n in names.items() if extra))
@@ -215,7 +215,7 @@ class Absent:
         if name.partition(".")[0] in ABSENT:
             raise ModuleNotFoundError(name, name=name)
 ABSENT = set("jupyterlab ipywidgets sphinx myst_nb pytask nbdev execnb gensim surprise implicit lightgbm "
-             "ranx faiss jieba tokenizers pyspark".split())
+             "ranx faiss jieba tokenizers pyspark psycopg".split())
 sys.meta_path.insert(0, Absent())
 import engagement_book
 assert engagement_book.__file__.startswith(sys.argv[1]), engagement_book.__file__

@@ -476,38 +476,22 @@ function drawLists() {
 
 // ---- what is stored
 
-const stored = { list: [], more: false, turn: 0, timer: 0 };
+const stored = { list: [], more: false, turn: 0, timer: 0, words: "" };
+const wanted = () => $("find").value.trim();
 
-// Does the desk itself search in what was said (`q`)? Asked once, for words that nobody wrote.
-let searches = null;
-async function canSearch() {
-  if (searches === null) {
-    try {
-      searches = !(await ask("GET", `/api/agent/conversations?limit=1&q=${Desk.newId()}`)).conversations.length;
-    } catch (fault) {
-      if (fault.status !== 422) throw fault;
-      searches = false;
-    }
-  }
-  return searches;
-}
-
-// one page, or as many as were there; where the desk does not search, all of it (up to 4,000), and the page searches
+// one page of what the desk finds, or as many as were there
 async function load({ least = 0 } = {}) {
   const mine = ++stored.turn;
-  const wanted = $("find").value.trim();
+  const words = wanted();
   const rows = [];
   let more = true;
   try {
-    const all = wanted !== "" && !await canSearch();
-    if (mine !== stored.turn) return;
-    while (more && rows.length < (all ? 4000 : Math.max(100, least))) {
+    while (more && rows.length < Math.max(100, least)) {
       const last = rows.at(-1);
-      const query = new URLSearchParams({ limit: all || $("status").value ? 200 : 100 });
+      const query = new URLSearchParams({ limit: 100 });
       if ($("status").value) query.set("status", $("status").value);
-      if (wanted && !all) query.set("q", wanted);
-      // seconds; the interface writes thousandths, cut off: what comes twice is dropped below
-      if (last) query.set("before", Date.parse(last.updated) / 1000 + .001);
+      if (words) query.set("q", words);
+      if (last) { query.set("before", last.updated); query.set("before_id", last.id); }
       const page = await ask("GET", `/api/agent/conversations?${query}`);
       if (mine !== stored.turn) return;
       const known = new Set(rows.map((c) => c.id));
@@ -521,16 +505,17 @@ async function load({ least = 0 } = {}) {
     else toast(fault.status === 0 ? "did.offline" : "did.fault", { why: reason(fault) });
     return;
   }
-  Object.assign(stored, { list: rows, more });
+  Object.assign(stored, { list: rows, more, words });
   drawStored();
 }
 
+// until the desk has looked through what was said: those whose first words it stands in
 function found() {
-  if (searches) return stored.list;
-  const wanted = $("find").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  if (stored.words === wanted()) return stored.list;
+  const words = wanted().toLowerCase().split(/\s+/).filter(Boolean);
   return stored.list.filter((c) => {
     const text = [c.subject, whyOf(c), c.agent, c.id].join("\n").toLowerCase();
-    return wanted.every((w) => text.includes(w));
+    return words.every((w) => text.includes(w));
   });
 }
 
@@ -566,7 +551,7 @@ for (const n of TABS) {
   });
 }
 
-$("find").addEventListener("input", () => { drawStored(); if (searches !== false || stored.more) refresh(200); });
+$("find").addEventListener("input", () => { drawStored(); refresh(250); });
 $("status").addEventListener("change", () => load());
 $("more").addEventListener("click", () => load({ least: stored.list.length + 100 }));
 $("old").addEventListener("click", async () => {

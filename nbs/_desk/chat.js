@@ -60,7 +60,6 @@ const WORDS = {
   "vote.recommend": ["会推荐给朋友吗？", "Would you recommend us?"],
   "vote.none": ["不填", "No answer"],
   "vote.comment": ["想补充的话（可不填）", "A word of your own (optional)"],
-  "vote.bare": ["评分已收到；评语这里暂不保存。", "Your rating has arrived. Comments are not kept here."],
   "vote.send": ["提交评价", "Send rating"],
   "vote.later": ["以后再说", "Not now"],
   "vote.choose": ["请先选择 1–5 星。", "Please choose 1 to 5 stars."],
@@ -432,21 +431,12 @@ $("vote").addEventListener("submit", async (event) => {
   $("vote-fault").textContent = chosen ? "" : t("vote.choose");
   if (!chosen) { $("stars").querySelector("input").focus(); return; }
   const recommend = $("recommend").value;
-  const comment = $("comment-part").hidden ? "" : $("comment").value.trim();
-  const body = { score: Number(chosen.value), ...(recommend === "" ? {} : { recommend: Number(recommend) }) };
+  const comment = $("comment").value.trim();
+  const body = { score: Number(chosen.value), ...(recommend === "" ? {} : { recommend: Number(recommend) }), ...(comment ? { comment } : {}) };
   const id = conv.id;
-  const where = path("/vote");
   notice = null;
   await act(async () => {
-    let next;
-    try {
-      next = await ask("POST", where, comment ? { ...body, comment } : body);
-    } catch (fault) {
-      if (fault.status !== 422 || !comment) throw fault;
-      next = await ask("POST", where, body);            // a desk that takes no comments
-      $("comment-part").hidden = true;
-      say("vote.bare");
-    }
+    const next = await ask("POST", path("/vote"), body);
     if (conv?.id !== id) return;
     conv = next;
     voteOpen = false;

@@ -14,6 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from fastcore.basics import patch
+
 from .brain import NOTES, Brain
 from .pool import Busy, Pool
 from .store import Store
@@ -29,36 +31,50 @@ class Hub:
         brain: Brain,
         patience: float = 3,     # seconds for an answer, 3 by default
         keep: float = 30,        # days that a conversation is kept, 30 by default
+        poll: float = .25,       # seconds until another process's message is heard, .25 by default
+        first: bool = True,      # nobody else is at work: what was left undone is taken up at once
     ):
         self.store, self.brain, self.patience, self.keep = store, brain, patience, keep
+        self.poll, self.first, self.lease = poll, first, 2 * patience + 1
         self.threads, self.pool = ThreadPoolExecutor(4, thread_name_prefix="store"), Pool()
         self.listeners, self.busy, self.again, self.tasks = {}, set(), set(), set()
-        self.version = 0
+        self.version, self.ending = 0, False
 
     async def run(self, call, *args, **kwargs):
         "Call something of the store in one of its threads."
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *args, **kwargs))
 
-    @contextlib.contextmanager
-    def listen(self,
-        cid: str,                # conversation; "" for the queue
-    ):
-        "An event that is set when something changes."
-        changed = asyncio.Event()
-        self.listeners.setdefault(cid, set()).add(changed)
-        try:
-            yield changed
-        finally:
-            self.listeners[cid].discard(changed)
-            if not self.listeners[cid]:
-                del self.listeners[cid]
+# %% ../../../nbs/07_service/desk/09_hub.ipynb #listen
+@patch
+@contextlib.contextmanager
+def listen(self: Hub,
+    cid: str,                # conversation; "" for the queue
+):
+    "An event that is set when something changes."
+    changed = asyncio.Event()
+    self.listeners.setdefault(cid, set()).add(changed)
+    try:
+        yield changed
+    finally:
+        self.listeners[cid].discard(changed)
+        if not self.listeners[cid]:
+            del self.listeners[cid]
+
+
+@patch
+def end_streams(self: Hub) -> None:
+    "Streams end by themselves; whoever listens comes back to the next server."
+    self.ending = True
+    for events in self.listeners.values():
+        for changed in events:
+            changed.set()
 
 # %% ../../../nbs/07_service/desk/09_hub.ipynb #follow
 async def _follow(self) -> None:
     "Tell listeners what the log says."
     while True:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wake.wait(), .25)
+            await asyncio.wait_for(self.wake.wait(), self.poll)
         self.wake.clear()
         for number, cid, kind in await self.run(self.store.events, self.version):
             self.version = number
@@ -74,7 +90,7 @@ async def _keep_house(self) -> None:
     while True:
         if await self.run(self.store.overdue, NOTES["timeout"]):
             self.wake.set()
-        for cid in await self.run(self.store.late, 2 * self.patience + 1):
+        for cid in await self.run(self.store.late, self.lease):
             self.answer_soon(cid)
         if time.monotonic() - cleaned > 3600:
             cleaned = time.monotonic()
@@ -97,7 +113,7 @@ async def _begin(self) -> None:
     self.wake, self.version = asyncio.Event(), await self.run(self.store.last_event)
     for work in (self._follow, self._keep_house):
         self.spawn(_for_ever(work))
-    for cid in await self.run(self.store.late, 0):
+    for cid in await self.run(self.store.orphaned) if self.first else ():
         self.answer_soon(cid)
 
 
@@ -131,7 +147,7 @@ async def _answer_all(self, cid: str) -> None:
     try:
         while True:
             self.again.discard(cid)
-            while owed := await self.run(self.store.owed, cid):
+            while owed := await self.run(self.store.owed, cid, self.lease):
                 await self._answer(*owed)
             if cid not in self.again:
                 return
@@ -182,7 +198,7 @@ async def stream(hub: Hub, cid: str, after: int, alive: float = 15):
     yield "retry: 1000\n\n"
     before = None
     with hub.listen(cid) as changed:
-        while True:
+        while not hub.ending:
             changed.clear()
             now, turns = await hub.run(lambda n: (hub.store.get(cid), hub.store.turns(cid, n)), after)
             if now is None:
@@ -203,16 +219,16 @@ async def stream(hub: Hub, cid: str, after: int, alive: float = 15):
 async def queue_of(hub: Hub) -> dict:
     "Who waits, and who talks to a person."
     version = hub.version
-    waiting = await hub.run(hub.store.find, status="waiting", limit=200)
+    waiting = await hub.run(hub.store.find, status="waiting", limit=200, oldest=True)
     active = await hub.run(hub.store.find, status="agent", limit=200)
     return {"waiting": waiting, "active": active, "version": version}
 
-
+# %% ../../../nbs/07_service/desk/09_hub.ipynb #queue-2
 async def queue_stream(hub: Hub, alive: float = 15):
     "The queue, again after each change."
     yield "retry: 1000\n\n"
     with hub.listen("") as changed:
-        while True:
+        while not hub.ending:
             changed.clear()
             now = await queue_of(hub)
             yield sse("queue", now, now["version"])

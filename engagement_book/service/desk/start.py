@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...workbench.house import house
@@ -27,7 +28,7 @@ def _end_with_parent(server, parent: int) -> None:
     "End when the parent is gone or closes its end of the pipe."
     def end():
         server.should_exit = True
-        time.sleep(3)
+        time.sleep(3)         # a brain that hangs does not keep it
         os._exit(0)
 
     def until_closed():
@@ -43,25 +44,67 @@ def _end_with_parent(server, parent: int) -> None:
     for watch in (until_closed, until_orphan):
         threading.Thread(target=watch, daemon=True).start()
 
+# %% ../../../nbs/07_service/desk/11_start.ipynb #streams-first
+def _streams_first(shutdown, hub):
+    "End the open streams, then what the server does when it ends."
+    async def end(sockets=None):
+        hub.end_streams()
+        await shutdown(sockets)
+
+    return end
+
 # %% ../../../nbs/07_service/desk/11_start.ipynb #serve-2
 def serve(
     listening: int,      # file descriptor of a socket that listens
     parent: int,         # process that started this one
+    workers: int = 1,    # processes that serve, this one among them, 1 by default
     **settings,          # of `Settings`
 ) -> None:
-    "The life of the server's process."
+    "The life of a server's process."
     import uvicorn
 
     from engagement_book.service.desk.api import Settings, make_app
+    from engagement_book.service.desk.store import StoreError
     from engagement_book.workbench.engine.walls import die_with_parent
 
     die_with_parent()
-    paths = {k: Path(v) for k, v in settings.items() if k in ("store", "pages") and v}
-    app = make_app(Settings(**settings | paths))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1,
-                                           server_header=False, limit_concurrency=1000))
+    try:
+        app = make_app(Settings(**settings))
+    except StoreError as e:
+        sys.exit(f"the desk cannot start: {e}")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False,
+                                           limit_concurrency=1000))
+    server.shutdown = _streams_first(server.shutdown, app.app.state.hub)
     _end_with_parent(server, parent)
+    attend = partial(_attend, server, listening, settings | {"first": False})
+    others = [threading.Thread(target=attend, daemon=True) for _ in range(1, workers)]
+    for t in others:
+        t.start()
     server.run(sockets=[socket.socket(fileno=listening)])
+    for t in others:
+        t.join(3)
+
+# %% ../../../nbs/07_service/desk/11_start.ipynb #spawn
+def _spawn(listening: int, **told) -> subprocess.Popen:
+    "A process that serves; it ends when its input is closed."
+    told = json.dumps({"listening": listening, "parent": os.getpid()} | told)
+    code = ("import json, os, sys; from engagement_book.service.desk.start import serve; "
+            "serve(**json.loads(os.environ.pop('ENGAGEMENT_BOOK_DESK')))")
+    env = {**os.environ, "ENGAGEMENT_BOOK_DESK": told}
+    return subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, pass_fds=[listening],
+                            start_new_session=True)      # Ctrl+C is for who started it
+
+
+def _attend(server, listening: int, settings: dict) -> None:
+    "Keep one more process at work."
+    while not server.should_exit:
+        process = _spawn(listening, **settings)
+        while process.poll() is None and not server.should_exit:
+            time.sleep(.1)
+        process.stdin.close()
+        if server.should_exit:
+            process.wait(3)
+        time.sleep(.3)                # one that cannot start does not keep the processor busy
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #desk
 @dataclass
@@ -102,19 +145,16 @@ def _listen(port: int) -> socket.socket:
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #start-2
 def start(
-    store: str | Path | None = None,     # its file, by default one that is forgotten
+    store: str | Path | None = None,     # its file or the address of its database, by default a file that is forgotten
     port: int = 0,                       # 0 by default: a free one
+    workers: int = 1,                    # processes that serve, 1 by default
     **settings,                          # others of `Settings`
 ) -> Desk:
-    "Start a desk and wait until it answers."
+    "Start a desk and wait until it answers; RuntimeError if it does not."
     store = store or Path(tempfile.mkdtemp(prefix="desk-")) / "desk.db"
     token, s = settings.pop("token", None) or secrets.token_hex(16), _listen(port)
-    told = json.dumps({"listening": s.fileno(), "parent": os.getpid(), "store": str(store), "token": token} | settings)
-    code = ("import json, os, sys; from engagement_book.service.desk.start import serve; "
-            "serve(**json.loads(os.environ.pop('ENGAGEMENT_BOOK_DESK')))")
-    env = {**os.environ, "ENGAGEMENT_BOOK_DESK": told}
-    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, pass_fds=[s.fileno()],
-                               start_new_session=True)      # Ctrl+C is for who started it
+    near = {"poll": .05} if workers > 1 else {}      # an answer may come from another process
+    process = _spawn(s.fileno(), workers=workers, **near | settings, store=str(store), token=token)
     port = s.getsockname()[1]
     s.close()
     made = Desk(f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/agent#token={token}", token, process)
@@ -137,22 +177,34 @@ def _wait(desk: Desk, patience: float = 30) -> Desk:
     desk.stop()
     raise RuntimeError("the desk did not start; the reason stands above")
 
-
+# %% ../../../nbs/07_service/desk/11_start.ipynb #wait-2
 TOKEN = "ENGAGEMENT_BOOK_DESK_TOKEN"     # the agents' token, if it shall be the same at every start
 
-# %% ../../../nbs/07_service/desk/11_start.ipynb #wait-2
+
 def main(argv: list[str] | None = None) -> int:
     "What `make desk` does."
+    env = os.environ.get
     ask = argparse.ArgumentParser("desk", description="A service desk on this computer.")
     ask.add_argument("--port", type=int, default=8890)
-    ask.add_argument("--store", "--database", type=Path, default=house("_build", "desk", "desk.db"))
-    ask.add_argument("--pages", default=os.environ.get("ENGAGEMENT_BOOK_DESK_PAGES", ""))
+    ask.add_argument("--store", "--database", default=env("DESK_STORE") or house("_build", "desk", "desk.db"),
+                     help="a file, or postgresql://…")
+    ask.add_argument("--workers", type=int, default=int(env("WORKERS") or 1))
+    ask.add_argument("--pages", default=env("ENGAGEMENT_BOOK_DESK_PAGES", ""))
     asked = ask.parse_args(argv)
-    asked.store.parent.mkdir(parents=True, exist_ok=True)
+    if "://" not in str(asked.store):
+        Path(asked.store).parent.mkdir(parents=True, exist_ok=True)
+    return _run(asked)
+
+# %% ../../../nbs/07_service/desk/11_start.ipynb #run
+def _run(asked) -> int:
+    "Until Ctrl+C."
     try:
-        desk = start(asked.store, asked.port, pages=asked.pages, token=os.environ.get(TOKEN, ""))
+        desk = start(asked.store, asked.port, asked.workers, pages=asked.pages, token=os.environ.get(TOKEN, ""))
     except OSError as e:
         print(f"port {asked.port} cannot be used ({e.strerror}); another: make desk PORT={asked.port + 1}")
+        return 1
+    except RuntimeError as e:
+        print(e)
         return 1
     except KeyboardInterrupt:
         return 0
