@@ -5585,6 +5585,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                                 'engagement_book/service/desk/postgres.py'),
                                                        'engagement_book.service.desk.postgres.Postgres._twice': ( '07_service/desk/postgres.html#postgres._twice',
                                                                                                                   'engagement_book/service/desk/postgres.py'),
+                                                       'engagement_book.service.desk.postgres.Postgres._write': ( '07_service/desk/postgres.html#postgres._write',
+                                                                                                                  'engagement_book/service/desk/postgres.py'),
                                                        'engagement_book.service.desk.postgres.Row': ( '07_service/desk/postgres.html#row',
                                                                                                       'engagement_book/service/desk/postgres.py'),
                                                        'engagement_book.service.desk.postgres.Row.__getitem__': ( '07_service/desk/postgres.html#row.__getitem__',

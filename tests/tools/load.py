@@ -94,8 +94,13 @@ class Customer:
         await asyncio.sleep(at - time.perf_counter())
         name = f"message-{number}"
         self.due[name], self.found.sent = at, self.found.sent + 1
-        async with self.line.turn:       # one after the other on a line
-            status, _ = await self.line.ask("POST", f"{self.path}/messages", {"id": name, "text": text})
+        body = {"id": name, "text": text}
+        async with self.line.turn:           # one after the other on a line
+            try:
+                status, _ = await self.line.ask("POST", f"{self.path}/messages", body)
+            except (OSError, asyncio.IncompleteReadError):       # the server closed the idle line just now
+                self.line.reader = None
+                status, _ = await self.line.ask("POST", f"{self.path}/messages", body)
         if status != 202:
             self.found.refused += 1
             del self.due[name]

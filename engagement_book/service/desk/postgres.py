@@ -84,7 +84,8 @@ class Postgres(Store):
         import psycopg
 
         self.address, self.schema, self.failure = address, schema, psycopg.Error
-        self.BEGIN = f"begin; select pg_advisory_xact_lock({PROGRAM}, hashtext('{schema}'))"
+        self.BEGIN = (f"begin; set local synchronous_commit = off; "
+                      f"select pg_advisory_xact_lock({PROGRAM}, hashtext('{schema}'))")
         try:
             super().__init__("PostgreSQL", patience, clock)
         except psycopg.Error as e:
@@ -128,7 +129,7 @@ def _twice(self: Postgres, sql: str, values=()):
 
 # %% ../../../nbs/07_service/desk/12_postgres.ipynb #connection-2
 @patch
-def _begin(self: Postgres) -> None:
+def _begin(self: Postgres, durable: bool = True) -> None:
     "Begin a transaction that writes, when it is its turn."
     self._twice(self.BEGIN)
 
@@ -141,6 +142,16 @@ def _one(self: Postgres, sql: str, *values):
 @patch
 def _all(self: Postgres, sql: str, *values) -> list:
     return self._twice(sql, values).fetchall()
+
+# %% ../../../nbs/07_service/desk/12_postgres.ipynb #flush
+@patch
+@contextlib.contextmanager
+def _write(self: Postgres, durable: bool = True):
+    "One transaction: all of it or nothing; on the disk when this ends, if it is to be durable."
+    with Store._write(self, durable) as c:
+        yield c
+    if durable:
+        c.execute("select pg_logical_emit_message(true, 'desk', '')")
 
 # %% ../../../nbs/07_service/desk/12_postgres.ipynb #claim
 @patch

@@ -147,7 +147,7 @@ def _connection(self: Store) -> sqlite3.Connection:
                             check_same_thread=False)
         self.opened.append(c)
         c.row_factory = sqlite3.Row
-        for line in ("synchronous = full", "secure_delete = on", "foreign_keys = on"):
+        for line in ("secure_delete = on", "foreign_keys = on"):
             c.execute(f"pragma {line}")
         self.local.connection = c
     return c
@@ -198,17 +198,18 @@ def _build(self: Store, c, schema: int) -> None:
 
 # %% ../../../nbs/07_service/desk/03_store.ipynb #write
 @patch
-def _begin(self: Store) -> None:
-    "Begin a transaction that writes."
+def _begin(self: Store, durable: bool = True) -> None:
+    "Begin a transaction that writes; one that is not durable may be forgotten when the power fails."
+    self._connection().execute(f"pragma synchronous = {'full' if durable else 'normal'}")
     self._connection().execute(self.BEGIN)
 
 
 @patch
 @contextlib.contextmanager
-def _write(self: Store):
+def _write(self: Store, durable: bool = True):
     "One transaction: all of it or nothing."
     try:
-        self._begin()
+        self._begin(durable)
         yield (c := self._connection())
         c.execute("COMMIT")
     except BaseException:
@@ -216,7 +217,7 @@ def _write(self: Store):
             self._connection().execute("ROLLBACK")
         raise
 
-
+# %% ../../../nbs/07_service/desk/03_store.ipynb #event
 @patch
 def _event(self: Store, cid: str, kind: str, **data) -> None:
     words = json.dumps(data, ensure_ascii=False)
@@ -397,7 +398,7 @@ def owed(self: Store,
     lease: float = 7,    # seconds for which it is this process's, 7 by default
 ) -> tuple[dict, dict, int] | None:      # oldest turn without an answer, what the brain remembers, earlier attempts
     "What is to be answered next; counts the attempt. None if nothing is, or if another process is at it."
-    with self._write() as c:
+    with self._write(durable=False) as c:
         row = c.execute("select t.*, c.state from turns t join conversations c on c.id = t.conversation "
                         "where t.conversation = ? and t.answered = 0 order by t.id limit 1", (cid,)).fetchone()
         if row is None or (row["taken"] or 0) > self.now() - lease:
