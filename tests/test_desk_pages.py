@@ -350,6 +350,7 @@ def test_what_enter_sends_and_what_not(people):
     page.keyboard.press("Enter")
     page.locator(".unsent .going").wait_for()      # on its way
     page.locator(".unsent .bubble").evaluate("e => { e.was = e.parentNode.offsetHeight }")
+    until(lambda: page.evaluate("true") and held)  # asking the page lets the request come here
     held[0].continue_()
     page.unroute("**/messages")
     sent(page, 1)
@@ -477,6 +478,7 @@ def test_a_reply_goes_where_it_was_typed(people, desk):
     reply(other, "给乙的回复")
     other.locator("#mine button", has_text="甲的问题").click()         # while the reply is on its way
     assert mine(other).locator("textarea").input_value() == "给甲的草稿"
+    until(lambda: other.evaluate("true") and held)
     held[0].continue_()
     other.unroute("**/messages")
     until(lambda: two.heard() == ["给乙的回复"])
