@@ -14,8 +14,8 @@ from engagement_book.workbench.house import is_lesson
 from engagement_book.workbench.press.manifest import OUT
 from engagement_book.workbench.press.search import glossary, search_engine
 
-# of the questions of each language: with this book 22 and 22 are reached, and 10 and 10
-LEAST = {("tuned", "en"): 21, ("tuned", "zh"): 21, ("kept", "en"): 8, ("kept", "zh"): 8}
+# share of the questions whose page stands first; the lists grow with the book
+LEAST = {("tuned", "en"): .9, ("tuned", "zh"): .9, ("kept", "en"): .8, ("kept", "zh"): .8}
 BYTES_A_PAGE = 1800      # of the index; 1,650 with this book
 QUESTIONS = list(csv.DictReader(Path(__file__).with_name("search_questions.csv").open(encoding="utf-8", newline="")))
 
@@ -36,8 +36,8 @@ def test_the_lists_cover_the_book():
     size = defaultdict(int)
     for q in QUESTIONS:
         size[q["list"], q["language"]] += 1
-    assert size == {("tuned", "en"): 23, ("tuned", "zh"): 23, ("kept", "en"): 10, ("kept", "zh"): 10}
-    assert len({q["question"] for q in QUESTIONS}) == 66
+    assert size.keys() == LEAST.keys() and min(size.values()) >= 10
+    assert len({q["question"] for q in QUESTIONS}) == len(QUESTIONS)
     parts = {q["page"].partition("/")[0] for q in QUESTIONS if q["page"] in chapters()} - {"index"}
     assert parts == {n.partition("/")[0] for n in chapters() if is_lesson(n)}
 
@@ -47,7 +47,7 @@ def test_each_question_finds_its_page_first(find, which, language):
     asked = [q for q in QUESTIONS if (q["list"], q["language"]) == (which, language)]
     missed = {q["question"]: [r["path"] for r in find(q["question"])[:3]] for q in asked
               if [r["path"] for r in find(q["question"])[:1]] != [q["page"]]}
-    assert len(asked) - len(missed) >= LEAST[which, language], missed
+    assert len(missed) <= (1 - LEAST[which, language]) * len(asked), missed
 
 
 def test_every_lesson_is_found_by_its_title_in_both_languages(find):

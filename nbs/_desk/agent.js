@@ -5,6 +5,7 @@
 const WORDS = {
   "title": ["客服工作台", "Agent's desk"],
   "language": ["语言", "Language"],
+  "paper": ["对话 {id}，开始于 {at}", "Conversation {id}, begun {at}"],
   "out": ["退出", "Sign out"],
   "me": ["我是 {name}", "Signed in as {name}"],
   "in.title": ["登录工作台", "Sign in to the desk"],
@@ -17,7 +18,7 @@ const WORDS = {
   "side": ["对话列表", "Conversations"],
   "tabs": ["列表", "Lists"],
   "tab.queue": ["排队与进行中", "Queue"],
-  "tab.stored": ["全部对话", "All stored"],
+  "tab.stored": ["全部对话", "All conversations"],
   "waiting": ["等待人工", "Waiting for a person"],
   "waiting.none": ["没有人在等。", "Nobody is waiting."],
   "waiting.count": ["{n} 位在等", "{n} waiting"],
@@ -45,16 +46,16 @@ const WORDS = {
   "log": ["对话", "Conversation"],
   "down": ["新消息", "New messages"],
   "take": ["接入", "Take"],
-  "to.queue": ["放回队列", "Back to queue"],
-  "to.desk": ["交回自动应答", "Back to the desk"],
+  "to.queue": ["放回队列", "To queue"],
+  "to.desk": ["交回自动应答", "To desk"],
   "end": ["结束…", "Close…"],
   "delete": ["删除…", "Delete…"],
   "reply": ["回复", "Reply"],
   "reply.hint": ["写给这位客户的回复", "Reply to this customer"],
   "send": ["发送", "Send"],
   "keys": ["回车发送，Shift+回车换行", "Enter sends, Shift+Enter makes a new line"],
-  "left": ["还可输入 {n} 字", "{n} characters left"],
-  "over": ["超出 {n} 字，请分开发送", "{n} characters too many: please send it in parts"],
+  "left": ["还可输入 {n} 字", "Characters left: {n}"],
+  "over": ["超出 {n} 字，请分开发送", "{n} too many: send it in parts"],
   "why.waiting": ["接入后才能回复。", "Take the conversation to reply."],
   "why.agent": ["{name} 正在服务这位客户。", "{name} has this conversation."],
   "why.open": ["自动应答正在服务，客户请人工时会进入队列。", "The desk answers. It comes to the queue when a person is asked for."],
@@ -72,14 +73,28 @@ const WORDS = {
   "row.unread": ["未读", "unread"],
   "row.draft": ["草稿", "draft"],
   "row.unsent": ["未送达", "not sent"],
-  "row.vote": ["{n} 星", "{n} stars"],
-  "vote": ["客户评价：{n} 星", "Rating: {n} of 5 stars"],
-  "vote.said": ["客户评价：{n} 星，“{said}”", "Rating: {n} of 5 stars, “{said}”"],
-  "row.waits": ["等了 {n} 分钟", "waits {n} min"],
+  "row.vote": ["{n} 星", "{n} of 5 stars"],
+  "row.waits": ["等了 {n} 分钟", "waiting {n} min"],
+  "row.hours": ["等了 {n} 小时", "waiting {n} h"],
   "row.now": ["刚刚", "just now"],
   "row.nameless": ["（还没有消息）", "(no message yet)"],
+  "voted.score": ["客户评价：{n} 星", "Rated {n} of 5 stars"],
+  "voted.recommend": ["推荐 {n}/10", "would recommend {n}/10"],
+  "for.asked": ["客户要求人工", "Asked for a person"],
+  "for.unclear": ["两次没有听明白", "Not understood twice"],
+  "for.complaint": ["投诉", "Complaint"],
+  "for.crashed": ["自动应答出错", "The automatic desk failed"],
+  "for.hung": ["自动应答超时", "The automatic desk took too long"],
+  "for.busy": ["自动应答太忙", "The automatic desk was busy"],
+  "code.too_many": ["太快了，请稍等片刻再试。", "Too many at once. Please try again in a moment."],
+  "code.slow": ["网络太慢，没有收全。", "The network was too slow for it."],
+  "code.unknown": ["找不到这段对话，可能已被删除。", "This conversation is not there any more."],
+  "code.closed": ["这段对话已结束。", "This conversation is over."],
+  "code.taken": ["同事已经接入了。", "A colleague has taken it."],
+  "code.not_waiting": ["这位客户不在排队。", "This customer does not wait any more."],
+  "code.not_yours": ["这段对话已不由您服务。", "This conversation is not yours any more."],
   "who.customer": ["客户", "Customer"],
-  "who.desk": ["自动应答", "Desk"],
+  "who.desk": ["自动应答", "Automatic desk"],
   "who.agent": ["客服", "Agent"],
   "who.note": ["提示", "Notice"],
   "fate.sending": ["发送中…", "Sending …"],
@@ -101,7 +116,7 @@ const WORDS = {
   "ask.old.days": ["超过多少天", "Older than how many days"],
   "ask.old.yes": ["永久删除", "Delete for good"],
   "did.deleted": ["对话已删除。", "The conversation was deleted."],
-  "did.old": ["删除了 {n} 段对话。", "{n} conversations were removed."],
+  "did.old": ["删除了 {n} 段对话。", "Conversations removed: {n}."],
   "did.fault": ["没有成功：{why}", "That did not work: {why}"],
   "did.offline": ["没有连接，请稍后再试。", "No connection. Please try again."],
   "trace.title": ["回答的依据", "How this answer came about"],
@@ -118,7 +133,7 @@ const MOST = 500;
 const NAMES = { customer: "who.customer", desk: "who.desk", agent: "who.agent" };
 const KEY = { draft: (id) => `desk.agent.draft.${id}`, box: (id) => `desk.agent.box.${id}` };
 
-const { el, t, label, session, local, ask, Refused, Outbox, Stream, Log, langOf, time, count } = Desk;
+const { el, t, label, session, local, ask, Refused, Outbox, Stream, Log, langOf, time, count, reason } = Desk;
 const $ = (id) => document.getElementById(id);
 
 let me = local.get("desk.agent.name");
@@ -152,7 +167,9 @@ class Thread {
   build() {
     const id = `t${this.id}`;
     const act = (key, kind, f) => el(`button.button.small${kind}`, { type: "button", t: key, on: { click: () => this.act(f) } });
-    this.title = el("h2", { id: `${id}-title`, tabindex: "-1" });
+    this.title = el("h2", { id: `${id}-title`, tabindex: "-1", dir: "auto" });
+    this.voted = el("p.voted", { hidden: true });
+    this.paper = el("p.paper");
     this.state = el("p.state", { role: "status" });
     this.acts = {
       take: act("take", ".main", () => this.take()),
@@ -167,20 +184,19 @@ class Thread {
     this.scroll.addEventListener("scroll", () => { if (this.log.atEnd()) this.down.hidden = true; }, { passive: true });
     this.fault = el("p.banner.bad", { role: "alert", hidden: true });
     this.hint = el("p.quiet");
-    this.vote = el("p.quiet.rating");
-    this.area = el("textarea", { id: `${id}-text`, rows: 1, enterkeyhint: "send", autocomplete: "off", "aria-describedby": `${id}-keys ${id}-left`,
+    this.area = el("textarea", { id: `${id}-text`, rows: 1, dir: "auto", enterkeyhint: "send", autocomplete: "off", "aria-describedby": `${id}-keys ${id}-left`,
       "data-t-placeholder": "reply.hint" });
     this.area.placeholder = t("reply.hint");
-    this.left = el("span", { id: `${id}-left` });
+    this.left = el("span.left", { id: `${id}-left` });
     this.form = el("form.composer", { on: { submit: (event) => { event.preventDefault(); this.submit(); } } },
       el("div", {}, el("label.sr", { for: `${id}-text`, t: "reply" }), this.area),
       el("button.button.main", { type: "submit", t: "send" }));
     this.under = el("div.under", {}, el("span.keys", { id: `${id}-keys`, t: "keys" }), this.left);
     this.root = el("section.thread", { "aria-labelledby": `${id}-title`, hidden: true },
       el("header", {}, el("button.button.small.back", { type: "button", t: "back", on: { click: list } }), this.title, this.state,
-        el("div.acts", {}, ...Object.values(this.acts))),
+        el("div.acts", {}, ...Object.values(this.acts)), this.voted, this.paper),
       el("div.room", {}, this.scroll, this.down),
-      el("div.foot", {}, this.fault, this.vote, this.hint, this.form, this.under));
+      el("div.foot", {}, this.fault, this.hint, this.form, this.under));
   }
 
   get mine() { return this.conv.status === "agent" && this.conv.agent === me; }
@@ -226,8 +242,7 @@ class Thread {
   }
 
   async act(f) {
-    // the second click of a double click on "take" must not hit what then lies under it
-    if (this.acting || Date.now() - (this.taken ?? 0) < 400) return;
+    if (this.acting || this.root.classList.contains("taken")) return;
     this.acting = true;
     this.say(null);
     try {
@@ -236,7 +251,7 @@ class Thread {
       if (!(fault instanceof Refused)) throw fault;
       if (fault.status === 401) { leave("in.over"); return; }
       if (fault.status === 404) this.gone();
-      else this.say(fault.status === 0 ? t("did.offline") : t("did.fault", { why: fault.detail }));
+      else this.say(fault.status === 0 ? t("did.offline") : t("did.fault", { why: reason(fault) }));
     } finally {
       this.acting = false;
       this.draw();
@@ -245,7 +260,9 @@ class Thread {
 
   async take() {
     this.know(await ask("POST", this.path("/claim"), { agent: me }));
-    this.taken = Date.now();
+    // the second click of a double click on "take" must not hit what then lies under it
+    this.root.classList.add("taken");
+    setTimeout(() => this.root.classList.remove("taken"), 400);
     if (shown === this) this.area.focus();
   }
 
@@ -334,22 +351,23 @@ class Thread {
     if (!this.box) return;
     const { status, agent, queue_position: place } = this.conv;
     const name = nameOf(this.conv);
-    this.title.textContent = name;
+    if (this.title.textContent !== name) this.title.textContent = this.title.title = name;
     this.title.lang = langOf(name);
-    this.state.dataset.state = { waiting: "waiting", agent: "person", closed: "closed" }[status] ?? "bot";
+    const offline = !up || !navigator.onLine;
     const words = this.mine ? t("s.mine") : status === "agent" ? t("s.agent", { name: agent }) : status === "waiting" && place ? t("s.place", { n: place }) : t(`s.${status}`);
-    if (this.state.textContent !== words) this.state.textContent = words;
+    Desk.state(this.state, offline ? "offline" : { waiting: "waiting", agent: "person", closed: "closed" }[status] ?? "bot",
+      offline ? t("state.offline") : words);
+    this.paper.textContent = t("paper", { id: this.id.slice(0, 8), at: Desk.whole(this.conv.created) });
+    this.voted.hidden = !this.conv.vote;
+    this.voted.textContent = votedOf(this.conv.vote);
     this.acts.take.hidden = status !== "waiting";
     for (const key of ["queue", "desk"]) this.acts[key].hidden = !this.mine;
     this.acts.end.hidden = !(this.mine || status === "waiting");
     this.form.hidden = !this.mine;
     this.under.hidden = !this.mine;
     this.hint.hidden = this.mine;
-    const vote = this.conv.vote;
-    this.vote.hidden = !vote;
-    if (vote) this.vote.textContent = vote.comment ? t("vote.said", { n: vote.score, said: vote.comment }) : t("vote", { n: vote.score });
     if (!this.mine) this.hint.textContent = `${t(`why.${status}`, { name: agent })} ${this.area.value ? t("why.draft") : ""}`.trim();
-    this.log.pending(this.box.items, this.box.problem ?? (up && navigator.onLine ? null : "network"));
+    this.log.pending(this.box.items, this.box.problem ?? (offline ? "network" : null));
     this.drawLeft();
   }
 
@@ -362,6 +380,9 @@ class Thread {
   }
 }
 
+const votedOf = (vote) => (vote ? [t("voted.score", { n: vote.score }), Number.isInteger(vote.recommend) ? t("voted.recommend", { n: vote.recommend }) : "",
+  vote.comment ? `“${vote.comment}”` : ""].filter(Boolean).join(" · ") : "");
+const whyOf = (conv) => (WORDS[`for.${conv.why}`] ? t(`for.${conv.why}`) : conv.why ?? "");
 const nameOf = (conv) => conv.subject || `${t("row.nameless")} ${conv.id.slice(0, 6)}`;
 
 function open(conv) {
@@ -399,12 +420,13 @@ function fillRow(button, conv, where) {
   } else if (conv.status === "agent" && !mine) mark(".person", "s.agent", { name: conv.agent });
   if (session.get(KEY.box(conv.id))) mark(".waiting", "row.unsent");
   if (session.get(KEY.draft(conv.id))) mark("", "row.draft");
+  const why = whyOf(conv);
   const waited = conv.waiting_since ? minutes(conv.waiting_since) : 0;
   const when = conv.status === "waiting" && where !== "stored"
-    ? el("span.when", {}, waited < 1 ? t("row.now") : t("row.waits", { n: waited })) : el("span.when", {}, time(conv.updated));
+    ? el("span.when", {}, waited < 1 ? t("row.now") : waited < 60 ? t("row.waits", { n: waited }) : t("row.hours", { n: Math.floor(waited / 60) })) : el("span.when", {}, time(conv.updated));
   const name = nameOf(conv);
-  const parts = [el("span.name", { lang: langOf(name) }, name), when];
-  if (conv.why) parts.push(el("span.last", { lang: langOf(conv.why) }, conv.why));
+  const parts = [el("span.name", { lang: langOf(name), dir: "auto" }, name), when];
+  if (why) parts.push(el("span.last", { lang: langOf(why) }, why));
   if (marks.length) parts.push(el("span.marks", {}, ...marks));
   button.replaceChildren(...parts);
   if (shown?.id === conv.id) button.setAttribute("aria-current", "true");
@@ -448,8 +470,7 @@ function drawLists() {
   document.title = `${news ? `(${news}) ` : ""}${t("title")}`;
   const offline = !up || !navigator.onLine;
   const words = offline ? t("state.offline") : queue.waiting.length ? t("waiting.count", { n: queue.waiting.length }) : t("state.up");
-  $("state").dataset.state = offline ? "offline" : queue.waiting.length ? "waiting" : "bot";
-  if ($("state").textContent !== words) $("state").textContent = words;
+  Desk.state($("state"), offline ? "offline" : queue.waiting.length ? "waiting" : "bot", words);
   if (!$("panel-stored").hidden) fill($("stored"), found(), "stored");
 }
 
@@ -468,8 +489,8 @@ async function load({ least = 0 } = {}) {
     while (more && rows.length < Math.max(100, least)) {
       const last = rows.at(-1);
       const query = new URLSearchParams({ limit: 100 });
-      if (words) query.set("q", words);
       if ($("status").value) query.set("status", $("status").value);
+      if (words) query.set("q", words);
       if (last) { query.set("before", last.updated); query.set("before_id", last.id); }
       const page = await ask("GET", `/api/agent/conversations?${query}`);
       if (mine !== stored.turn) return;
@@ -481,7 +502,7 @@ async function load({ least = 0 } = {}) {
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
     if (fault.status === 401) leave("in.over");
-    else toast(fault.status === 0 ? "did.offline" : "did.fault", { why: fault.detail });
+    else toast(fault.status === 0 ? "did.offline" : "did.fault", { why: reason(fault) });
     return;
   }
   Object.assign(stored, { list: rows, more, words });
@@ -493,7 +514,7 @@ function found() {
   if (stored.words === wanted()) return stored.list;
   const words = wanted().toLowerCase().split(/\s+/).filter(Boolean);
   return stored.list.filter((c) => {
-    const text = [c.subject, c.why, c.agent, c.id].join("\n").toLowerCase();
+    const text = [c.subject, whyOf(c), c.agent, c.id].join("\n").toLowerCase();
     return words.every((w) => text.includes(w));
   });
 }
@@ -543,7 +564,7 @@ $("old").addEventListener("click", async () => {
     load();
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
-    toast(fault.status === 0 ? "did.offline" : "did.fault", { why: fault.detail });
+    toast(fault.status === 0 ? "did.offline" : "did.fault", { why: reason(fault) });
   }
 });
 
@@ -561,7 +582,7 @@ function enter() {
   inside = true;
   $("entry").hidden = true;
   for (const id of ["side", "desk", "out", "me"]) $(id).hidden = false;
-  $("me").textContent = t("me", { name: me });
+  $("me").textContent = $("me").title = t("me", { name: me });
   queueStream?.close();
   queueStream = new Stream("/api/agent/stream", {
     queue: (next) => {
@@ -604,7 +625,7 @@ function leave(why = null, forget = false) {
   $("nothing").hidden = false;
   document.body.dataset.view = "list";
   for (const id of ["side", "desk", "out", "me"]) $(id).hidden = true;
-  $("state").textContent = "";
+  Desk.state($("state"), "none", "");
   entry(true, why);
 }
 
@@ -623,7 +644,7 @@ async function login(token) {
     return null;
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
-    return fault.status === 401 ? t("in.wrong") : fault.status === 0 ? t("did.offline") : fault.detail;
+    return fault.status === 401 ? t("in.wrong") : fault.status === 0 ? t("did.offline") : reason(fault);
   }
 }
 
@@ -660,19 +681,18 @@ async function begin() {
       break;
     } catch (fault) {
       if (!fault.passing) { entry(true); return; }
-      $("state").dataset.state = "offline";
-      $("state").textContent = t("state.offline");
+      Desk.state($("state"), "offline", t("state.offline"));
       await new Promise((wait) => { setTimeout(wait, 2000); });
     }
   }
-  $("state").textContent = "";
+  Desk.state($("state"), "none", "");
   if (me) enter();
   else entry(false);
 }
 
 function words() {
   document.title = t("title");
-  if (me) $("me").textContent = t("me", { name: me });
+  if (me) $("me").textContent = $("me").title = t("me", { name: me });
   for (const thread of threads.values()) thread.draw();
   drawLists();
   drawStored();
@@ -684,7 +704,7 @@ addEventListener("online", () => {
   for (const thread of threads.values()) { thread.stream?.wake(); thread.box.now(); }
   drawLists();
 });
-addEventListener("offline", drawLists);
+addEventListener("offline", () => { drawLists(); for (const thread of threads.values()) thread.draw(); });
 document.addEventListener("visibilitychange", () => shown?.look());
 setInterval(drawLists, 20000);
 

@@ -5,7 +5,9 @@ const WORDS = {
   "title": ["客服台", "Service desk"],
   "skip": ["跳到输入框", "Skip to the input"],
   "language": ["语言", "Language"],
-  "new": ["新对话", "New"],
+  "new": ["新对话", "New chat"],
+  "save": ["保存副本", "Save a copy"],
+  "paper": ["对话 {id}，开始于 {at}", "Conversation {id}, begun {at}"],
   "delete": ["删除…", "Delete…"],
   "log": ["对话", "Conversation"],
   "down": ["新消息", "New messages"],
@@ -17,23 +19,22 @@ const WORDS = {
   "empty.earlier": ["您以前的对话", "Your earlier conversations"],
   "input.label": ["您的问题", "Your message"],
   "input.placeholder": ["请输入您的问题", "Type your question"],
-  "human": ["转人工", "A person"],
-  "human.asked": ["已请人工", "Person asked"],
-  "human.here": ["人工服务中", "Person is here"],
+  "human": ["转人工", "Talk to a person"],
+  "human.asked": ["已请人工", "Person requested"],
+  "human.here": ["人工服务中", "A person is here"],
   "send": ["发送", "Send"],
   "keys": ["回车发送，Shift+回车换行", "Enter sends, Shift+Enter makes a new line"],
-  "left": ["还可输入 {n} 字", "{n} characters left"],
-  "over": ["超出 {n} 字，请分开发送", "{n} characters too many: please send it in parts"],
+  "left": ["还可输入 {n} 字", "Characters left: {n}"],
+  "over": ["超出 {n} 字，请分开发送", "{n} too many: send it in parts"],
   "cancel": ["取消", "Cancel"],
   "who.customer": ["您", "You"],
-  "who.desk": ["自动应答", "Desk"],
+  "who.desk": ["自动应答", "Automatic desk"],
   "who.agent": ["客服", "Agent"],
   "who.note": ["提示", "Notice"],
-  "typing": ["正在回答…", "Answering …"],
   "state.none": ["自动应答", "Automatic answers"],
   "state.open": ["自动应答", "Automatic answers"],
   "state.waiting": ["等待人工", "Waiting for a person"],
-  "state.place": ["等待人工，第 {n} 位", "Waiting for a person, place {n}"],
+  "state.place": ["排队第 {n} 位", "Place {n} in the queue"],
   "state.agent": ["{name} 正在为您服务", "{name} is with you"],
   "state.closed": ["对话已结束", "Conversation over"],
   "state.offline": ["没有连接", "No connection"],
@@ -53,11 +54,12 @@ const WORDS = {
   "try": ["现在重试", "Try now"],
   "close": ["知道了", "Close"],
   "rate": ["评价服务", "Rate the service"],
+  "rated": ["已评 {n} 星，可修改", "Rated {n} of 5, change"],
   "vote.title": ["这次服务您满意吗？", "How satisfied are you?"],
   "vote.star": ["{n} 星，共 5 星", "{n} of 5 stars"],
   "vote.recommend": ["会推荐给朋友吗？", "Would you recommend us?"],
   "vote.none": ["不填", "No answer"],
-  "vote.comment": ["还想说点什么？（可不填）", "Anything else? (optional)"],
+  "vote.comment": ["想补充的话（可不填）", "A word of your own (optional)"],
   "vote.send": ["提交评价", "Send rating"],
   "vote.later": ["以后再说", "Not now"],
   "vote.choose": ["请先选择 1–5 星。", "Please choose 1 to 5 stars."],
@@ -70,6 +72,10 @@ const WORDS = {
   "ask.delete.text": ["所有消息和评价会从服务器上永久删除，无法恢复。", "All messages and your rating are removed from the server for good."],
   "ask.delete.copy": ["先保存一份（JSON）", "Save a copy first (JSON)"],
   "ask.delete.yes": ["永久删除", "Delete for good"],
+  "code.too_many": ["太快了，请稍等片刻再试。", "Too many at once. Please try again in a moment."],
+  "code.slow": ["网络太慢，没有收全。", "The network was too slow for it."],
+  "code.unknown": ["找不到这段对话，可能已被删除。", "This conversation is not there any more."],
+  "code.closed": ["这段对话已结束。", "This conversation is over."],
   "deleted": ["对话已删除。", "The conversation was deleted."],
   "trace.title": ["回答的依据", "How this answer came about"],
   "trace.intent": ["意图", "Intent"],
@@ -86,7 +92,7 @@ const EXAMPLES = { zh: ["我的订单到哪里了？", "怎么退货？", "转�
 const MOST = 500;
 const NAMES = { customer: "who.customer", desk: "who.desk", agent: "who.agent" };
 
-const { el, t, label, session, ask, Refused, Outbox, Stream, Log, langOf, clock, time, count } = Desk;
+const { el, t, label, session, ask, Refused, Outbox, Stream, Log, langOf, clock, time, count, reason } = Desk;
 const $ = (id) => document.getElementById(id);
 
 let conv = null;             // the conversation as the server last said it
@@ -135,7 +141,7 @@ async function post(item) {
 
 function again(id) {
   const item = box.items.find((i) => i.id === id);
-  if (item && ["closed", "not_found"].includes(item.code)) {
+  if (item && ["closed", "unknown"].includes(item.code)) {
     if (conv?.status === "closed") leave();
     item.conv = null;
   }
@@ -209,7 +215,7 @@ async function act(what) {
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
     if (fault.status === 0) say("banner.offline");
-    else say("banner.fault", { why: fault.detail });
+    else say("banner.fault", { why: reason(fault) });
     return undefined;
   }
 }
@@ -224,19 +230,17 @@ function draw() {
 
   log.pending(box.items, box.problem ?? (offline ? "network" : null));
 
-  const state = $("state");
   const shown = offline ? "offline" : { waiting: "waiting", agent: "person", closed: "closed" }[status] ?? "bot";
   const words = offline ? t("state.offline")
     : status === "waiting" && conv.queue_position ? t("state.place", { n: conv.queue_position })
       : status === "agent" ? t("state.agent", { name: conv.agent ?? t("who.agent") }) : t(`state.${status}`);
-  state.dataset.state = shown;
-  if (state.textContent !== words) state.textContent = words;
+  Desk.state($("state"), shown, words);
+  $("paper").textContent = conv ? t("paper", { id: conv.id.slice(0, 8), at: Desk.whole(conv.created) }) : "";
 
   const fresh = !customers && !box.items.length && !["waiting", "agent", "closed"].includes(status);
   if ($("empty").hidden === fresh) $("empty").hidden = !fresh;
-  $("new").hidden = !conv;
-  $("delete").hidden = !conv;
-  if (conv) $("copy").href = path("/export?format=json");
+  for (const id of ["new", "delete", "save"]) $(id).hidden = !conv;
+  if (conv) $("copy").href = $("save").href = path("/export?format=json");
 
   const typing = Boolean(conv?.pending) && !offline && status === "open";
   if ($("typing").hidden === typing) {
@@ -262,13 +266,13 @@ function draw() {
 
   drawBanner(offline, status);
   $("rate").hidden = !answered;
+  $("rate").textContent = conv?.vote ? t("rated", { n: conv.vote.score }) : t("rate");
   $("rate").setAttribute("aria-expanded", String(voteOpen && answered));
   if ($("vote").hidden === (voteOpen && answered)) {
     const stick = log.atEnd();
     $("vote").hidden = !(voteOpen && answered);
     log.settle(stick);
   }
-  if (conv?.vote) $("thanks").textContent = voteOpen ? "" : t("vote.thanks", { n: conv.vote.score });
   drawLeft();
 }
 
@@ -320,7 +324,7 @@ async function earlier() {
   list = list.filter((c) => c.subject).slice(0, 5);
   $("earlier").hidden = !list.length;
   $("earlier-rows").replaceChildren(...list.map((c) => el("li", {}, el("button.item", { type: "button", on: { click: () => { log.clear(); era += 1; show(c); $("log").focus(); } } },
-    el("span.name", { lang: langOf(c.subject) }, c.subject), el("span.when", {}, time(c.updated))))));
+    el("span.name", { lang: langOf(c.subject), dir: "auto" }, c.subject), el("span.when", {}, time(c.updated))))));
 }
 
 // ---- what people do
@@ -412,8 +416,9 @@ const nameStars = () => { for (const e of document.querySelectorAll("[data-star]
 
 $("rate").addEventListener("click", () => {
   voteOpen = !voteOpen;
-  if (voteOpen && conv?.vote) {
+  if (voteOpen && conv?.vote) {           // as it was given, to be changed
     $("stars").querySelector(`input[value="${conv.vote.score}"]`).checked = true;
+    $("recommend").value = conv.vote.recommend ?? "";
     $("comment").value = conv.vote.comment ?? "";
   }
   draw();
@@ -423,16 +428,19 @@ $("vote-close").addEventListener("click", () => { voteOpen = false; draw(); $("r
 $("vote").addEventListener("submit", async (event) => {
   event.preventDefault();
   const chosen = $("stars").querySelector("input:checked");
-  if (!chosen) { $("thanks").textContent = t("vote.choose"); return; }
+  $("vote-fault").textContent = chosen ? "" : t("vote.choose");
+  if (!chosen) { $("stars").querySelector("input").focus(); return; }
   const recommend = $("recommend").value;
   const comment = $("comment").value.trim();
   const body = { score: Number(chosen.value), ...(recommend === "" ? {} : { recommend: Number(recommend) }), ...(comment ? { comment } : {}) };
   const id = conv.id;
+  notice = null;
   await act(async () => {
     const next = await ask("POST", path("/vote"), body);
     if (conv?.id !== id) return;
     conv = next;
     voteOpen = false;
+    $("thanks").textContent = t("vote.thanks", { n: conv.vote.score });
   });
   draw();
   $("rate").focus();

@@ -77,8 +77,10 @@ const Desk = (() => {
     }
   }
 
-  const langOf = (text) => (/[\u3400-\u9fff\uf900-\ufaff]/.test(text) ? LANGS.zh : LANGS.en);
-  const langTag = (turn) => LANGS[turn.language] ?? langOf(turn.text);
+  // "" (not known) for letters that are neither: a voice must not read Arabic as English
+  const foreign = (text) => /\p{L}/u.test(text) && !/[\p{Script=Han}\p{Script=Latin}]/u.test(text);
+  const langOf = (text) => (foreign(text) ? "" : /\p{Script=Han}/u.test(text) ? LANGS.zh : LANGS.en);
+  const langTag = (turn) => (foreign(turn.text) ? "" : LANGS[turn.language] ?? langOf(turn.text));
 
   function clock(at) {
     const when = new Date(at);
@@ -87,7 +89,16 @@ const Desk = (() => {
     const form = { hour: "2-digit", minute: "2-digit", hour12: false, ...(today ? {} : { month: "short", day: "numeric" }) };
     return when.toLocaleString(LANGS[lang], form);
   }
+  const whole = (at) => new Date(at).toLocaleString(LANGS[lang], { dateStyle: "long", timeStyle: "short" });
   const time = (at) => el("time", { datetime: at }, clock(at));
+
+  // a pill that says how things stand; too long a name is cut, and whole in its tooltip
+  function state(pill, kind, text) {
+    pill.dataset.state = kind;
+    if (pill.textContent === text) return;
+    pill.replaceChildren(...(text ? [el("span", {}, text)] : []));
+    pill.title = text;
+  }
 
   const count = (text) => [...text].length;      // as the server counts: a 👍 is one
 
@@ -122,6 +133,9 @@ const Desk = (() => {
     const detail = data && typeof data.detail === "string" ? data.detail : `${answer.status} ${answer.statusText}`.trim();
     throw new Refused(answer.status, (data && data.code) || "", detail, Number(answer.headers.get("Retry-After")) || 0);
   }
+
+  // why something was refused, in the reader's language where the page has words for it
+  const reason = (fault) => (words[`code.${fault.code}`] ? t(`code.${fault.code}`) : fault.detail ?? fault.why ?? "");
 
   // ---- what waits to be sent: in order, each once (its id is the server's proof), kept over a reload
 
@@ -306,6 +320,10 @@ const Desk = (() => {
   class Log {
     constructor(box, { mine, names, retry, drop, seen }) {
       Object.assign(this, { box, mine, names, retry, drop, seen, turns: new Map(), waiting: new Map() });
+      // who reads the newest goes on reading it when a keyboard, a form or a longer draft takes room
+      let end = true;
+      this.scroller().addEventListener("scroll", () => { end = this.atEnd(); }, { passive: true });
+      new ResizeObserver(() => this.settle(end)).observe(this.scroller());
     }
 
     // the element of a turn, filled anew: an optimistic bubble becomes the turn that came back
@@ -316,6 +334,15 @@ const Desk = (() => {
       delete item.dataset.state;
       if (turn.id !== undefined) item.dataset.id = turn.id;
       if (turn.client_id) item.dataset.client = turn.client_id;
+      const before = item.querySelector(":scope > .bubble");
+      if (before?.textContent === turn.text) {        // the same words: not drawn again, not read out again
+        before.lang = langTag(turn);
+        for (const e of item.querySelectorAll(".fate, .going")) e.remove();
+        const at = item.querySelector("time");
+        at.dateTime = turn.at;
+        if (at.textContent !== clock(turn.at)) at.textContent = clock(turn.at);
+        return item;
+      }
       const name = turn.author ?? null;
       const who = el("div.who", {}, name === null ? el("span", { t: this.names[turn.role] ?? "who.note" })
         : el("bdi", { lang: langOf(name) }, name), time(turn.at));
@@ -351,7 +378,7 @@ const Desk = (() => {
         let item = this.waiting.get(one.id);
         if (!item) {
           if (this.box.querySelector(`[data-client="${one.id}"]`)) continue;      // it came by the stream before its answer
-          item = this.fill(el("li"), { role: this.mine, text: one.text, at: one.at, client_id: one.id });
+          item = this.fill(el("li"), { role: this.mine, text: one.text, at: one.at, client_id: one.id, author: one.agent });
           this.waiting.set(one.id, item);
           this.box.append(item);
           fresh = true;
@@ -370,13 +397,16 @@ const Desk = (() => {
       item.dataset.state = state;
       item.classList.add("unsent");
       item.classList.toggle("failed", state === "failed");
-      item.querySelector(".fate")?.remove();
-      const fate = el("div.fate", {}, el("span", { t: `fate.${state}` }));
-      if (state === "failed" && one.why) fate.append(el("span", { lang: langOf(one.why) }, one.why));
-      if (state !== "sending") {
-        fate.append(el("button.link", { type: "button", t: "fate.retry", on: { click: () => this.retry(one.id) } }),
-          el("button.link", { type: "button", t: "fate.drop", on: { click: () => this.drop(one.id) } }));
+      for (const e of item.querySelectorAll(".fate, .going")) e.remove();
+      if (state === "sending") {
+        item.querySelector(".who").append(el("span.going", { t: "fate.sending", "aria-hidden": "true" }));
+        return;
       }
+      const fate = el("div.fate", {}, el("span", { t: `fate.${state}` }));
+      const why = state === "failed" ? reason(one) : "";
+      if (why) fate.append(el("span", { lang: langOf(why) }, why));
+      fate.append(el("button.link", { type: "button", t: "fate.retry", on: { click: () => this.retry(one.id) } }),
+        el("button.link", { type: "button", t: "fate.drop", on: { click: () => this.drop(one.id) } }));
       item.append(fate);
     }
 
@@ -390,7 +420,7 @@ const Desk = (() => {
     atEnd() { const s = this.scroller(); return s.scrollHeight - s.scrollTop - s.clientHeight < 80; }
     settle(stick, news = false) {
       const s = this.scroller();
-      if (stick) s.scrollTop = s.scrollHeight;
+      if (stick && this.box.firstChild) s.scrollTop = s.scrollHeight;       // an empty page begins at its top
       if (news) this.seen?.(stick);
     }
   }
@@ -430,6 +460,6 @@ const Desk = (() => {
     }
   });
 
-  return { LANGS, session, local, newId, el, t, label, languages, langOf, langTag, clock, time, count, Refused, ask, Outbox,
+  return { LANGS, session, local, newId, el, t, label, languages, langOf, langTag, clock, whole, time, state, count, Refused, reason, ask, Outbox,
            Stream, Log, field, confirm, get lang() { return lang; } };
 })();
