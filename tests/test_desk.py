@@ -763,6 +763,9 @@ def test_two_processes_serve_one_desk(kind, request, tmp_path):
             assert time.monotonic() < until
             time.sleep(.05)
         both = [first, *first.children()]
+    until = time.monotonic() + 8
+    while time.monotonic() < until and any(alive(p.pid) for p in both):
+        time.sleep(.05)
     assert not [p for p in both if alive(p.pid)]
 
 

@@ -7,6 +7,7 @@ __all__ = ['TOKEN', 'serve', 'Desk', 'start', 'main']
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #imports
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -103,7 +104,9 @@ def _attend(server, listening: int, settings: dict) -> None:
             time.sleep(.1)
         process.stdin.close()
         if server.should_exit:
-            process.wait(3)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+            process.kill()
         time.sleep(.3)                # one that cannot start does not keep the processor busy
 
 # %% ../../../nbs/07_service/desk/11_start.ipynb #desk
