@@ -401,7 +401,7 @@ def owed(self: Store,
     with self._write(durable=False) as c:
         row = c.execute("select t.*, c.state from turns t join conversations c on c.id = t.conversation "
                         "where t.conversation = ? and t.answered = 0 order by t.id limit 1", (cid,)).fetchone()
-        if row is None or (row["taken"] or 0) > self.now() - lease:
+        if row is None or row["taken"] is not None and row["taken"] > self.now() - lease:
             return None
         c.execute("update turns set tried = tried + 1, taken = ? where id = ?", (self.now(), row["id"]))
     return _turn(row), json.loads(row["state"]), row["tried"]
