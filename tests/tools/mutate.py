@@ -41,7 +41,7 @@ from test_defaults import undocumented
 from engagement_book.workbench import cards
 from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.engine.kernel import PRELOAD
-from engagement_book.workbench.house import ROOT, is_checks
+from engagement_book.workbench.house import ROOT, is_lesson
 
 TABLE = ROOT / "data" / "mutants.csv"
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
@@ -660,8 +660,8 @@ def table(path: Path = TABLE) -> dict[str, dict[str, str]]:       # module → r
 
 # module, e.g. "networks.mlp" → notebook; the tools of the workbench have tests of their own
 def modules() -> dict[str, Path]:
-    "The chapters' modules in reading order."
-    found = {read_name(p): p for name, p in chapters().items() if not name.startswith("00_") and not is_checks(name)}
+    "The lessons' modules in reading order."
+    found = {read_name(p): p for name, p in chapters().items() if is_lesson(name)}
     return {m: p for m, p in found.items() if m}
 
 
