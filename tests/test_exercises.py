@@ -32,7 +32,8 @@ def code_of(name: str) -> list[str]:
 
 def checks_module(name: str):
     part, _, chapter = name.replace("checks/", "").partition("/")
-    return importlib.import_module(f"engagement_book.{part[3:]}.checks.{chapter[3:]}")
+    exported = re.search(r"default_exp (\S+)", "\n".join(code_of(f"{part}/checks/{chapter}")))
+    return importlib.import_module(f"engagement_book.{exported[1]}")
 
 
 def exercises_of(name: str) -> dict[str, Exercise]:
