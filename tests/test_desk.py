@@ -22,10 +22,10 @@ from engagement_book.service.desk.api import Settings, make_app
 from engagement_book.service.desk.brain import Brain
 from engagement_book.service.desk.guard import HEADERS
 from engagement_book.service.desk.hub import Hub
-from engagement_book.service.desk.postgres import Postgres, Server, why_no_server
+from engagement_book.service.desk.postgres import Postgres, Server, open_store, why_no_server
 from engagement_book.service.desk.shop import open_shop
 from engagement_book.service.desk.start import start
-from engagement_book.service.desk.store import PROGRAM, Conflict, Store, StoreError, instant, iso, open_store
+from engagement_book.service.desk.store import PROGRAM, Conflict, Store, StoreError, instant, iso
 from engagement_book.workbench.house import ROOT
 
 NOTES = {"zh": "请稍候", "en": "Please wait"}

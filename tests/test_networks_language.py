@@ -15,15 +15,24 @@ from engagement_book.workbench.house import ROOT
 
 
 def place(name):
-    "Numbers of part and chapter of a notebook, (1, 3) for 01_networks/03_convolution; parts deeper down keep both."
-    return tuple(int(n) for n in re.findall(r"(?:^|/)(\d+)_", name)[:2])
+    """Numbers of part and chapter of a notebook, (1, 3) for 01_networks/03_convolution and for its checks.
+
+    A room of the workbench keeps the numbers of room-less notebooks; a room of a later part comes just before the
+    lesson of its name: (7, 5, 3) for 07_service/desk/03_store, because the lesson is 06_desk.
+    """
+    numbers = tuple(int(n) for n in re.findall(r"(?:^|/)(\d+)_", name)[:2])
+    part, *room, _ = name.split("/") if "/" in name else ("", "")
+    if room in ([], ["checks"]) or not numbers or not numbers[0]:
+        return numbers
+    lesson, = (place(n)[1] for n in chapters() if re.fullmatch(rf"{part}/\d+_{room[0]}", n))
+    return numbers[0], lesson - 1, *numbers[1:]
 
 
 def places() -> dict[str, tuple[int, int]]:
     "Module, e.g. networks.convolution → where its notebook stands."
     found = {}
     for name, path in chapters().items():
-        if (exported := re.search(r"#\|\s*default_exp (\S+)", code_of(path))) and len(place(name)) == 2:
+        if (exported := re.search(r"#\|\s*default_exp (\S+)", code_of(path))) and len(place(name)) >= 2:
             found[exported[1]] = place(name)
     return found
 
@@ -43,7 +52,7 @@ def test_the_order_of_the_parts_is_read_from_their_folders():
     assert later("from ..networks.mlp import MLP", known["language.tokens"], "engagement_book.language") == []
 
 
-@pytest.mark.parametrize("name", [n for n in chapters() if len(place(n)) == 2])
+@pytest.mark.parametrize("name", [n for n in chapters() if len(place(n)) >= 2])
 def test_a_notebook_imports_from_earlier_chapters_only(name):
     "A chapter's own module is as early as the chapter; tools of the workbench come before every chapter."
     here = place(name) if place(name)[0] else (0, 99)

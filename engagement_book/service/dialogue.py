@@ -139,7 +139,7 @@ def _draw(shares, u):
             return k
     return len(shares) - 1
 
-
+# %% ../../nbs/07_service/03_dialogue.ipynb #dlgsimcode-2
 def simulate(
     policy: list,                # 48 rows of 3 shares
     goal: list,                  # 3 values, 0 to 2: what the customer has in mind

@@ -126,6 +126,8 @@ def by_name(texts, vocabulary=None):
 short = st.text("退货怎么发票，", max_size=6)
 FIXED = {"退": 0, "货": 1, "退货": 2}
 some_texts = st.lists(short, min_size=1, max_size=4)
+
+# %% ../../../nbs/07_service/checks/04_answers.ipynb #counts-2
 term_counts = Check("term_counts", {"sklearn CountVectorizer": counts_sklearn},
                     st.tuples(some_texts) | st.tuples(some_texts, st.just(FIXED)),
                     use=dense, wrong={
@@ -195,6 +197,8 @@ asking = st.lists(short, min_size=1, max_size=2)
 by_default = st.tuples(full, asking)
 shop = PAGES, ASKED
 loops = {"bm25s, Lucene's variant": bm25_library, "loops": bm25_loops}
+
+# %% ../../../nbs/07_service/checks/04_answers.ipynb #bm25check-2
 bm25 = Check("bm25", loops, by_default | st.builds(lambda a, c: a + c, by_default, chosen),
              atol=1e-12, wrong={
     "k1 = 0": Wrong(lambda d, q, k1=0, b=.75: bm25_loops(d, q, 0, b),
@@ -317,6 +321,8 @@ MISTAKES = {
         "4.2.2-argsort: the worst first", on=two_right),
 }
 one_nan = np.array([[0., np.nan, 1., 0.]])
+
+# %% ../../../nbs/07_service/checks/04_answers.ipynb #mrrcheck2-2
 REFUSED = {"NaN": ((one_nan, tie[1]), ValueError),
            "no place": ((*tie, 0), ValueError),
            "labels 0 and 1": ((tie[0], tie[1].astype(int)), ValueError),

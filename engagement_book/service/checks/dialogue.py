@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'told_turns', 'other_turns', 'histories', 'conversations', 'WANT', 'ORDER', 'REASON', 'ALL', 'four', 'AFTER',
-           'LOW', 'MIDDLE', 'UNSURE', 'MUMBLES', 'step', 'short_turns', 'step_defaults', 'DOES', 'WAYS', 'PROMISES',
-           'promises', 'TEXTS', 'two_people', 'mixed_up', 'back_again', 'Sessions', 'situation', 'OURS', 'DEAF',
-           'OPTIONS', 'STANDARD', 'halves', 'policies', 'unit', 'lucks', 'goals', 'meetings', 'TRUST', 'mumble', 'torn',
-           'PLAIN', 'FLIPPED', 'fooled', 'third', 'between', 'unsure', 'bored', 'gone', 'simulate', 'VALUE', 'TURN',
-           'some_steps', 'went_wrong', 'worth', 'ends_of', 'few_steps', 'some_logs', 'two_ways', 'model', 'hand',
-           'no_again', 'nothing', 'too_much', 'value_iteration', 'fixed', 'asks_again', 'value_of', 'some_log',
+           'LOW', 'MIDDLE', 'UNSURE', 'MUMBLES', 'TOO_FAR', 'step', 'short_turns', 'step_defaults', 'DOES', 'WAYS',
+           'PROMISES', 'promises', 'TEXTS', 'two_people', 'mixed_up', 'back_again', 'Sessions', 'situation', 'OURS',
+           'DEAF', 'OPTIONS', 'STANDARD', 'halves', 'policies', 'unit', 'lucks', 'goals', 'meetings', 'TRUST', 'mumble',
+           'torn', 'PLAIN', 'FLIPPED', 'fooled', 'third', 'between', 'unsure', 'bored', 'gone', 'simulate', 'VALUE',
+           'TURN', 'some_steps', 'went_wrong', 'worth', 'ends_of', 'few_steps', 'some_logs', 'two_ways', 'model',
+           'hand', 'no_again', 'nothing', 'too_much', 'value_iteration', 'fixed', 'asks_again', 'value_of', 'some_log',
            'improve', 'least', 'some_shares', 'rates', 'beliefs', 'good_ears', 'hints_of_chance', 'chance_right',
            'hints_of_manage', 'dialogues', 'manage', 'asks', 'heard', 'ended', 'doubtful', 'reread', 'walk',
            'until_the_end', 'said', 'mistaken', 'stateless', 'in_place', 'walk_short', 'plain', 'last_of_plain', 'book',
            'broken_by', 'machine', 'breaks', 'forgetful', 'in_words', 'taken_apart', 'mixed', 'cut', 'as_said', 'place',
-           'of_state', 'falls', 'conversation', 'policy_of', 'sim_but', 'luck_of', 'exact_worth', 'bill', 'counted',
-           'count_but', 'by_linear_program', 'solved', 'by_program', 'by_all_policies', 'values_and_choices',
+           'of_state', 'falls', 'conversation', 'policy_of', 'sim_but', 'luck_of', 'said_once', 'exact_worth', 'bill',
+           'counted', 'count_but', 'by_linear_program', 'solved', 'by_program', 'by_all_policies', 'values_and_choices',
            'sweeps_of', 'processes', 'by_hand', 'loop', 'as_a_sum', 'transposed', 'with_choices', 'logged', 'usable',
            'best_possible', 'judged', 'found_by', 'greedy', 'believing', 'log_case', 'judge', 'at_the_edge',
            'by_counting', 'ratio_of', 'equally_often', 'questions', 'bare', 'spoken', 'no_stop', 'without_memory',
@@ -55,7 +55,7 @@ def heard(told, act, slots, choice, but):
             now[s] = value
     return now
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcreread-2
 def ended(told, now, act, choice, repeats, but):
     "How the conversation ends in this turn, or nothing."
     full = len(told) == 3 or but == "any yes registers"
@@ -104,7 +104,7 @@ def reread(history, but=""):
             break
     return out
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcreread2-2
 def walk(step, history):
     "A step function through a conversation; all states are read at the end."
     states = [None]
@@ -151,7 +151,7 @@ def stateless(history):
     stop = [i for i, a in enumerate(alone, 1) if a[3]]
     return alone[:stop[0]] if stop else alone
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkccases-2
 def in_place(history):
     "Every state is the last one: a dictionary that is shared."
     out = reread(history)
@@ -163,6 +163,25 @@ LOW = [("tell", ALL, 0, "accept"), ("no", {}, 2, "accept")]
 MIDDLE = [("tell", WANT, 1, "accept")]
 UNSURE = [("tell", WANT, 0, "accept"), ("tell", ORDER, 2, "accept")]
 MUMBLES = said("other", "other", "other")
+
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcstep-3
+TOO_FAR = {
+    "asks again twice": Wrong(mistaken("asks again twice"), "≤ for <", on=(MUMBLES,)),
+    "nobody comes when asked": Wrong(mistaken("nobody comes when asked"),
+        "an act that no rule mentions", on=(said("person"),)),
+    "the choice to hand over is ignored": Wrong(mistaken("the choice to hand over is ignored"),
+        "only act is looked at", on=([("tell", WANT, 2, "person")],)),
+    "leaving is a handover": Wrong(mistaken("leaving is a handover"),
+        "a person is sent to nobody", on=(said("leave"),)),
+    "doubt at the middle level": Wrong(mistaken("doubt at the middle level"),
+        "low is level 0", on=(MIDDLE,)),
+    "doubt outlives a no": Wrong(mistaken("doubt outlives a no"), "nothing is left to doubt",
+        on=(LOW,)),
+    "doubt is forgotten": Wrong(mistaken("doubt is forgotten"),
+        "one good slot clears another", on=(UNSURE,)),
+}
+
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcstep-2
 step = Check("step", {"the whole conversation, read again": reread}, conversations, use=walk,
              examples=150, wrong={
     "one stateless call": Wrong(stateless, "4.3.2-dm-state", on=four),
@@ -187,19 +206,7 @@ step = Check("step", {"the whole conversation, read again": reread}, conversatio
         "the customer begins from the start", on=(said(WANT, "other", "other"),)),
     "never asks again": Wrong(mistaken("never asks again"), "a person at the first mumble",
         on=(said("other"),)),
-    "asks again twice": Wrong(mistaken("asks again twice"), "≤ for <", on=(MUMBLES,)),
-    "nobody comes when asked": Wrong(mistaken("nobody comes when asked"),
-        "an act that no rule mentions", on=(said("person"),)),
-    "the choice to hand over is ignored": Wrong(mistaken("the choice to hand over is ignored"),
-        "only act is looked at", on=([("tell", WANT, 2, "person")],)),
-    "leaving is a handover": Wrong(mistaken("leaving is a handover"),
-        "a person is sent to nobody", on=(said("leave"),)),
-    "doubt at the middle level": Wrong(mistaken("doubt at the middle level"),
-        "low is level 0", on=(MIDDLE,)),
-    "doubt outlives a no": Wrong(mistaken("doubt outlives a no"), "nothing is left to doubt",
-        on=(LOW,)),
-    "doubt is forgotten": Wrong(mistaken("doubt is forgotten"),
-        "one good slot clears another", on=(UNSURE,)),
+    **TOO_FAR,
 }, refuses={"a turn after the end": ((AFTER,), ValueError),
             "no such act": ((said("shout"),), ValueError),
             "no such choice": (([("yes", {}, 2, "maybe")],), ValueError),
@@ -253,7 +260,7 @@ def book(history):
         idle += not set(known) - before
     return known, idle
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcprom-2
 def broken_by(step, length):
     "Promise → how many turns break it, in all conversations of up to this length."
     count = dict.fromkeys(PROMISES, 0)
@@ -298,7 +305,7 @@ def forgetful(length):
         return machine("")(None, act, told, level, choice)
     return broken_by(step, length)
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcprom2-2
 promises = Check("promises", {"none is broken": lambda length: dict.fromkeys(PROMISES, 0)},
                  st.just((8,)), use=broken_by, wrong={
     "one stateless call": Wrong(forgetful, "4.3.2-dm-state", on=(3,)),
@@ -352,7 +359,7 @@ def mixed(Sessions, turns):
     replies = [desk.turn(who, *turn) for who, turn in turns]
     return replies, {who: desk.states[who].doubt for who, _ in turns}
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcsessions-2
 def cut(turns):
     "Without what comes after the end of a conversation, or of all together."
     kept, own = [], {}
@@ -420,7 +427,7 @@ OPTIONS = ("accept", "again", "person")
 def falls(shares, u):
     return int(np.searchsorted(np.cumsum(shares)[:-1], u, side="right"))
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkctalk-2
 def conversation(policy, goal, luck, world=OURS, but=""):
     "One customer; `but` names a mistake."
     past, steps, state = [], [], ({}, 0, 0, "", "want")
@@ -486,6 +493,8 @@ between = TRUST, [0, 0, 0], luck_of((.5, .5, .55, .1)), OURS
 unsure = TRUST, [0, 0, 0], luck_of((.5, .5, .05, .1)), OURS
 bored = policy_of(STANDARD), [0, 0, 0], luck_of((.5, .5, .05, .1), (.05, .5, .5, .1)), OURS
 gone = TRUST, [0, 0, 0], luck_of((.01, .5, .5, .1)), OURS
+
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcsimcases-2
 simulate = Check("simulate", {"read again, by bisection": conversation}, meetings,
                  examples=100, wrong={
     "hears everything": Wrong(sim_but("hears everything"), "a customer without noise",
@@ -512,7 +521,18 @@ simulate = Check("simulate", {"read again, by bisection": conversation}, meeting
 VALUE = {"right": 1., "wrong": -1., "person": .4, "left": -.2}
 TURN = .05
 
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcexact-3
+def said_once(told, again, right, choice):
+    "How a conversation ends with this choice; None if it goes on."
+    if choice == 2 or (choice == 1 and again):
+        return "person"
+    if choice == 1 or len(told) < 3:
+        return None
+    if all(told) == right:                         # a yes was heard
+        return "right" if all(told) else "wrong"
+    return "person" if again else None
 
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcexact-2
 def exact_worth(policy, world=OURS):
     "Mean worth over all customers and all luck."
     policy, leaves = np.asarray(policy), world.leaves
@@ -537,15 +557,14 @@ def exact_worth(policy, world=OURS):
         return total
 
     def after(told, again, doubt, goal, right, level, choice):
-        if choice == 2 or (choice == 1 and again):
-            return VALUE["person"]
+        now = said_once(told, again, right, choice)
+        if now is not None:
+            return VALUE[now]
         if choice == 1:
             return given(told, 1, doubt, goal)
         if len(told) < 3:
             return given((*told, right), again, int(doubt or level == 0), goal)
-        if all(told) == right:                     # a yes was heard
-            return VALUE["right" if all(told) else "wrong"]
-        return VALUE["person"] if again else given((), 1, 0, goal)
+        return given((), 1, 0, goal)
 
     means = []
     for goal in product(range(3), repeat=3):
@@ -606,6 +625,8 @@ ends_of = st.sampled_from(list(VALUE))
 few_steps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=4)
 some_logs = st.tuples(st.lists(st.tuples(few_steps, ends_of), min_size=1, max_size=6))
 two_ways = ([([(24, 1), (30, 0)], "right"), ([(24, 0)], "wrong"), ([(24, 1)], "left")],)
+
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcmodel-2
 model = Check("model", {"dictionaries": counted}, some_logs, rtol=1e-12, atol=1e-12,
               parts=("P", "r", "tried"), wrong={
     "over all choices": Wrong(count_but("over all choices"),
@@ -650,7 +671,7 @@ def by_all_policies(P, r, allowed, better=np.maximum):
         best = v if best is None else better(best, v)
     return best, best
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcvi-2
 def values_and_choices(fn, P, r, allowed):
     v, choice = fn(P, r) if allowed is None else fn(P, r, allowed)
     return v, solved(P, r, choice)
@@ -696,6 +717,8 @@ hand = (*by_hand(), None)
 no_again = (*by_hand(), np.array([[True, False, True], [True, True, True]]))
 nothing = (*by_hand(), np.array([[False] * 3, [True] * 3]))
 too_much = by_hand()[0] * 2, by_hand()[1], None
+
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcvicases-2
 value_iteration = Check(
     "value_iteration", {"SciPy's linear program": (by_program, 1e-6),
                         "all policies": (by_all_policies, 1e-8)},
@@ -782,7 +805,7 @@ def greedy(logs, default, least):
     _, r, tried = counted(logs)
     return np.where(usable(tried, default, least), r, -np.inf).argmax(1)
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcimprove-2
 def believing(logs, default, least):
     P, r, _ = counted(logs)
     v = by_linear_program(P, r)
@@ -900,7 +923,7 @@ def without_memory(turns):
 def manage_but(but):
     return lambda turns: questions(turns, but)
 
-
+# %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcex2-2
 hints_of_manage = (
     "Play the return by hand: after each turn, which of the three slots are filled, and which is "
     "the first that is not? Then let the customer say something you do not understand, twice.",

@@ -62,7 +62,7 @@ def bio_by_word(n, spans, last=0, begin="B-", joined=False):
         tags.append(("I-" if inside else begin) + kind)
     return tags
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #bio-2
 bio = Check("bio", {"word by word": bio_by_word}, marked(), wrong={
     "one letter per kind": Wrong(lambda n, s: bio_by_word(n, s, begin="I-"),
         "IO tags: two products in a row melt into one", on=(3, NEIGHBOURS)),
@@ -105,6 +105,8 @@ def spans_loop(tags, closes=True, melts=False, lenient=False, same=True):
 
 TAGS = st.tuples(st.lists(st.sampled_from(FIVE), max_size=6))
 LEGAL = marked().map(lambda case: (bio_by_word(*case),))
+
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #spans-2
 spans = Check("spans", {"one string": spans_in_string}, TAGS | LEGAL, wrong={
     "I- after O begins one": Wrong(lambda t: spans_loop(t, lenient=True),
         "conlleval and seqeval's default read nonsense as an entity", on=(["O", "I-a", "O"],)),
@@ -153,7 +155,7 @@ def not_first(path, tags):
         b[:2] != "I-" or (a != "O" and a[2:] == b[2:])
         for a, b in itertools.pairwise([tags[t] for t in path]))
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #vit-2
 def row_by_row(scores, follows, tags):
     return [tags[int(t)] for t in np.argmax(scores, axis=1)] if len(scores) else []
 
@@ -235,7 +237,7 @@ def crf_scores(text):
     follows = [[info.transitions.get((a, b), 0.) for b in tags] for a in tags]
     return np.array(scores), np.array(follows), tags
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #crf-2
 def crf_turned(text):
     scores, follows, tags = crf_scores(text)
     return enumerated(scores, follows.T, tags)
@@ -321,7 +323,7 @@ def shuffled(n, epochs, seed):
     rng = np.random.default_rng(seed)
     return [rng.permutation(n) for _ in range(epochs)]
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #perc-2
 def told(perceptron, sentences, tagged, epochs, seed):
     "A model by the names of its weights."
     tags, rows, weights, follows = perceptron(sentences, tagged, epochs,
@@ -346,6 +348,8 @@ def lessons(draw):
 
 ONE = [["anna", "chen", "paid"]], [["B-a", "I-a", "O"]], 2, 0
 TWO = ([["a", "bb"], ["bb"], ["7", "a"]], [["O", "B-a"], ["O"], ["B-a", "I-a"]], 2, 7)
+
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #perc2-2
 perceptron = Check("perceptron", {"the long way": (trained, 1e-12)}, lessons() | st.just(TWO),
                    use=told, atol=1e-12, examples=40, wrong={
     "the last weights": Wrong(lambda *c: trained(*c, average=False),
@@ -469,7 +473,7 @@ def f1_words(right, found):
         return [[(w, w + 1, k) for a, b, k in s for w in range(a, b)] for s in some]
     return f1_loop(of(right), of(found))
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #f1-2
 def f1_by_sentence(right, found):
     each = [f1_loop([r], [f]) for r, f in zip(right, found, strict=True)]
     return tuple(float(v) for v in np.mean(each, axis=0)) if each else (0., 0., 0.)
@@ -529,7 +533,7 @@ def id_by_weights(number):
     left = sum(w * int(c) for w, c in zip(WEIGHTS, number[:17], strict=True)) % 11
     return "10X98765432"[left] == number[17].upper()
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #red-2
 def mail_end(t, i):
     "End of an address that begins at i, or 0."
     at = i
@@ -578,7 +582,7 @@ def id_end(t, i):
     fits = fits and number[17] in DIGITS + "xX" and (j == len(t) or t[j] not in DIGITS)
     return j if fits and id_by_weights(number) else 0
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #red2-2
 def phone_end(t, i):
     j = i
     for prefix in ("+86", "86"):
@@ -660,7 +664,7 @@ def luhn_from_left(text):
     digits = [int(c) for c in text if c in DIGITS]
     return sum(DOUBLED[d] if i % 2 == 0 else d for i, d in enumerate(digits)) % 10 == 0
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #red4-2
 def luhn_unreduced(text):
     digits = [int(c) for c in text if c in DIGITS][::-1]
     return sum(d * (1 + i % 2) for i, d in enumerate(digits)) % 10 == 0
@@ -691,7 +695,7 @@ def messages(draw):
 def says(text):
     return (text,)
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #red5-2
 redact = Check("redact", {"walking": redact_walking}, messages(), examples=200, wrong={
     "\\b around the number": Wrong(lambda t: redact_re(t, r"\b%s\b"),
         "a Chinese character is \\w: no boundary between it and a digit (flashtext #113)",
@@ -787,7 +791,7 @@ def any_sequence(scores, follows, tags):
 def lenient(tags):
     return spans_loop(tags, lenient=True)
 
-
+# %% ../../../nbs/07_service/checks/02_entities.ipynb #ent-2
 hints_of_entities = (
     "Three words and three tags have 27 sequences: itertools.product(range(k), repeat=n) writes "
     "them down. Which of them has an I- without a B- or I- of its kind before it?",

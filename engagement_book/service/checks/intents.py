@@ -323,7 +323,7 @@ def changed(by):
         return by(g, h, w, b, l2, len(y))
     return gradient
 
-
+# %% ../../../nbs/07_service/checks/01_intents.ipynb #gradoracle-2
 @st.composite
 def points(draw):
     x, y, k = draw(labelled())
@@ -437,6 +437,8 @@ def rounded_up(confidence, share=.95):
 
 levels = st.sampled_from([.2, .5, .8, .9, 1.])
 some_confidence = st.lists(levels, min_size=1, max_size=21).map(np.array)
+
+# %% ../../../nbs/07_service/checks/01_intents.ipynb #threcheck-2
 some_share = st.sampled_from([.5, .75, 1.])
 three_of_four = np.array([.9, .4, .99, .8]), .75
 hundred = np.arange(1, 101) / 100, .07
@@ -535,6 +537,8 @@ hints_of_margin = (
 )
 close_second = np.array([[.5, .4, .1]]),
 probability_rows = rows_of_shares().map(lambda case: case[:1])
+
+# %% ../../../nbs/07_service/checks/01_intents.ipynb #margincheck-2
 margin = Check("margin", {"sorted rows": by_hand}, probability_rows, atol=1e-12, wrong={
     "confidence": Wrong(lambda p: p.max(1),
         ".5 against .4 and .5 against .05 are alike", on=close_second),
@@ -604,6 +608,8 @@ hints_of_desk = (
     "Sort the confidence in the messages aside, highest first; the threshold stands at place "
     "ceil(share · n), counted from 1. Answer None below it.",
 )
+
+# %% ../../../nbs/07_service/checks/01_intents.ipynb #wholecheck-2
 what_do_they_want = Check("what_do_they_want", {"sklearn": desk}, desks(), examples=10, wrong={
     "an answer for every message": Wrong(no_threshold, "4.3.2-unknown-intent", on=small_desk),
     "cut at the blanks": Wrong(lambda *c: desk(*c, analyzer=str.split),

@@ -58,7 +58,7 @@ def play(script):
             store.delete(cid)
     return store
 
-
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcplay-2
 def read(conversations, script, now, idle):
     "Rows without the random names."
     store = play(script)
@@ -126,6 +126,8 @@ def in_order(gaps, now, idle):
 
 scripts = st.builds(in_order, st.lists(steps, min_size=1, max_size=10), st.integers(0, 9),
                     st.integers(1, 6))
+
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcrows-2
 conversations = Check("conversations", {"a diary of the script": diary}, scripts, use=read,
                       examples=40, wrong={
     "looks at now": Wrong(diary_but("looks at now"), "who will write no more is not known yet",
@@ -182,7 +184,7 @@ def mean_case(minutes, over, horizon):
     n = min(len(minutes), len(over))
     return np.array(minutes[:n], float), np.array(over[:n]), float(horizon)
 
-
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcmean-2
 spans = st.builds(mean_case, st.lists(st.integers(1, 9), min_size=1, max_size=9),
                   st.lists(st.booleans(), min_size=1, max_size=9), st.integers(1, 9))
 hand = mean_case([2, 1, 26, 15], [True, True, True, False], 30)
@@ -236,6 +238,8 @@ def counts(n, k, level):
 
 levels = st.sampled_from([.5, .9, .95, .99])
 shares = st.builds(counts, st.integers(1, 60), st.integers(0, 60), levels)
+
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcwilson-2
 wilson = Check("wilson", {"statsmodels": by_statsmodels, "SciPy": by_scipy,
                           "bisection": (by_bisection, 1e-6)}, shares, rtol=1e-9, atol=1e-9,
                examples=60, parts=("lower end", "upper end"), wrong={
@@ -284,7 +288,7 @@ def no_covariance(scores, level=.95):
     p, d = (kinds > 0).mean(), (kinds < 0).mean()
     return around(100 * (p - d), 100 * math.sqrt((p * (1 - p) + d * (1 - d)) / len(kinds)), level)
 
-
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcnps-2
 def without_passives(scores, level=.95):
     kept = [s for s in scores if kinds_of([s])[0]]
     return by_multinomial(kept, level) if kept else (0., 0., 0.)
@@ -382,6 +386,8 @@ small = best_case([("a", 0, .5), ("a", 2, .5), ("a", 2, 1.), ("b", 2, 1.)], (0, 
 mean_wins = best_case([("a", 0, .5), ("a", 0, .5), ("a", 2, 1.), ("a", 2, 0.), ("a", 2, 0.)],
                       (0, 0, 1), 2)
 hand_today = best_case([("a", 0, .5), ("a", 1, .5), ("a", 2, 1.)], (1, 0, 1), 1)
+
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcbest-2
 best_choices = Check("best_choices", {"pandas": by_pandas}, tables, examples=100, wrong={
     "nothing changes": Wrong(lambda s, c, r, t, n: dict(t), "4.3.3-call: the body is pass",
         on=hand_today),
@@ -452,6 +458,8 @@ day_of_four = ([row_of(True, False, 5, 10, "order"), row_of(True, False, 0, 0, "
                 row_of(True, True, 4, 8, "none"), row_of(False, True, 0, 0, "none")],)
 running = ([row_of(True, False, 4, 9, "order"), row_of(False, True, 1, 0, "none"),
             row_of(False, False, 1, 0, "none")],)
+
+# %% ../../../nbs/07_service/checks/07_logbook.ipynb #lgkcex2-2
 hints_of_report = (
     "First make a list of the rows that are over. All but one of the five answers look only at it.",
     "votes = [r for r in done if r[\"score\"] is not None]; a vote is good from 4 points on. "

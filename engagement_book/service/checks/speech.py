@@ -216,7 +216,7 @@ def power_of(frame, k):
 def hann(t, size):
     return .5 - .5 * math.cos(2 * math.pi * t / size)
 
-
+# %% ../../../nbs/07_service/checks/05_speech.ipynb #skMelO-2
 def loops(sound, rate, size, hop, bands, window=hann, edges=edges_of, shape=triangle,
           power=power_of, out=lambda p: np.log(max(p, 1e-10))):
     "Frame by frame, band by band, with one thing changed."
@@ -296,7 +296,7 @@ log_mel = Check("log_mel", {"loops": loops, "scipy": by_scipy}, sounds(), rtol=1
 def as_it_comes(f, sound):
     return f(sound, 16000)
 
-
+# %% ../../../nbs/07_service/checks/05_speech.ipynb #skMelC-2
 def second_of(seed):
     return np.random.default_rng(seed).standard_normal(720) / 4,
 
@@ -361,6 +361,8 @@ def column(*values):
 slow = column(1, 3, 1), column(0, 0, 1, 3, 3, 1, 0)
 plain = column(1, 3, 1), column(0, 1, 3, 1, 0)
 two_bands = np.array([[1., 3.]]), np.array([[0., 0.]])
+
+# %% ../../../nbs/07_service/checks/05_speech.ipynb #skDtwC-2
 dtw_spot = Check("dtw_spot", {"all paths": all_paths}, word_and_clip(), wrong={
     "no diagonal step": Wrong(lambda w, c: all_paths(w, c, steps=STEPS[1:]),
         "each frame of one side is paid twice: a word costs something in itself", on=plain),
@@ -422,6 +424,8 @@ medicine = ["我要退货"], ["我药退货"]
 spaced = ["two tickets"], ["twotickets"]
 with_a_letter = st.text(st.sampled_from("ab 退货"), max_size=4).map(lambda t: t + "货")
 a_text = st.tuples(with_a_letter, st.text(st.sampled_from("ab 退货"), max_size=4))
+
+# %% ../../../nbs/07_service/checks/05_speech.ipynb #skCerC-2
 cer = Check("cer", {"jiwer": cer_jiwer}, st.lists(a_text, min_size=1, max_size=3).map(sides),
             wrong={
     "words, not characters": Wrong(lambda s, h: letters(s, h, str.split),
@@ -473,7 +477,7 @@ def vocabularies(draw):
     clip = draw(arrays(float, (draw(st.integers(1, 4)), 1), elements=level))
     return words, clip, draw(st.sampled_from([0., .5, 1.]))
 
-
+# %% ../../../nbs/07_service/checks/05_speech.ipynb #skSayC-2
 example = UP_DOWN, column(3, 1, 0, 1, 3), 0.
 heard_words = Check("heard_words", {"all paths": by_enumeration}, vocabularies(),
                     examples=50, wrong={

@@ -35,7 +35,8 @@ from .guard import Guard, Rate
 from .hub import Hub, queue_of, queue_stream, stream
 from .redact import clean, redact
 from .shop import Shop, open_shop
-from .store import Conflict, instant, open_store
+from .postgres import open_store
+from .store import Conflict, instant
 from .understand import language_of
 from ...workbench.house import house
 

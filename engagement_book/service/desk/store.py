@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROGRAM', 'SCHEMA', 'TABLES', 'UPGRADES', 'CONVERSATION', 'SPEAKS', 'KINDS', 'COLUMNS', 'statements', 'StoreError',
-           'Conflict', 'iso', 'instant', 'Store', 'open_store', 'escaped', 'defused']
+           'Conflict', 'iso', 'instant', 'Store', 'escaped', 'defused']
 
 # %% ../../../nbs/07_service/desk/03_store.ipynb #imports
 import contextlib
@@ -126,17 +126,6 @@ def close(self: Store) -> None:
             c.close()
     self.opened.clear()
     self.local = threading.local()
-
-
-def open_store(
-    where: str | Path,       # a file, or the address of a database: postgresql://…
-) -> Store:
-    "The store that is meant; StoreError if it cannot be used."
-    if not str(where).startswith(("postgresql://", "postgres://")):
-        return Store(where)
-    from engagement_book.service.desk.postgres import Postgres
-
-    return Postgres(str(where))
 
 # %% ../../../nbs/07_service/desk/03_store.ipynb #connect
 @patch
