@@ -1,11 +1,13 @@
 """Every learner's copy runs to its end before anything is solved.
 
-In CI each copy is run whole, as a learner runs it. Elsewhere a chapter is cut to its set-up, the stubs and their
-checks. That every other cell is the book's own to the letter, or waits for an answer, is part of the test; that they
-run to the end is what only the whole run proves.
+A chapter is cut to its set-up, the stubs and their checks, and run. Every other cell is the book's own to the letter,
+stands where it stood, and needs no answer, or waits for one: then it runs as it ran when the book was built. With
+`WHOLE_COPIES=1` each copy is run whole, as a learner runs it; that takes as long as the lessons of the book.
 """
+import ast
 import multiprocessing
 import os
+import symtable
 from concurrent.futures import ProcessPoolExecutor
 
 import nbformat
@@ -16,9 +18,9 @@ from engagement_book.workbench.engine.graph import chapters
 from engagement_book.workbench.engine.run import default_engine, run_notebook
 from engagement_book.workbench.press import copying
 from engagement_book.workbench.press.cells import directives
-from engagement_book.workbench.waiting import IMPORT
+from engagement_book.workbench.waiting import IMPORT, is_check
 
-WHOLE = bool(os.environ.get("CI"))
+WHOLE = bool(os.environ.get("WHOLE_COPIES"))
 
 
 def copy_of(name):
@@ -29,6 +31,41 @@ def changed(nb, name) -> set[str]:
     "Ids of the cells with code that are not the book's own text: stubs, and cells that wait."
     book = {c.id: directives(c.source)[1] for c in nbformat.read(chapters()[name], 4).cells if c.cell_type == "code"}
     return {c.id for c in nb.cells if c.cell_type == "code" and c.source != book[c.id]}
+
+
+def waits(statement) -> bool:
+    return isinstance(statement, ast.If) and ast.unparse(statement.test).startswith("answered(")
+
+
+def read(statement) -> set[str]:
+    "Names of the notebook that a statement reads, also inside functions, as Python's own compiler sees it."
+    def of(table):
+        outside = table.get_type() == "module"
+        found = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (outside or s.is_global())}
+        return found.union(*map(of, table.get_children()))
+    return of(symtable.symtable(ast.unparse(statement), "cell", "exec"))
+
+
+def bound(statement) -> set[str]:
+    table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+
+
+def go_on_without(nb, stubs: set[str]) -> list[tuple[str, set[str]]]:
+    "Cells that read what a reader has yet to write, or what comes of it, and do not wait."
+    missing, found = set(), []
+    for c in nb.cells:
+        if c.cell_type != "code" or c.source.lstrip().startswith("%"):
+            continue
+        for statement in ast.parse(c.source).body:
+            needed = read(statement) & missing
+            if waits(statement):
+                missing |= bound(statement)
+            elif isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+                missing |= bound(statement) if needed or c.id in stubs else set()
+            elif needed and not is_check(statement):
+                found.append((c.id, needed))
+    return found
 
 
 def setup(name) -> set[str]:
@@ -72,6 +109,11 @@ def test_a_copy_runs_to_its_end_unsolved(runs, name):
     assert {e.stub for e in found} <= other
     assert all(IMPORT in c.source
                for c in nb.cells if c.id in other - {e.stub for e in found}), "what is changed is a stub, or waits"
+    assert go_on_without(nb, {e.stub for e in found}) == []
+    code = [c.id for c in nb.cells if c.cell_type == "code"]
+    first = min(code.index(e.stub) for e in found)
+    at = {c.id: i for i, c in enumerate(nbformat.read(chapters()[name], 4).cells)}
+    assert code[:first] == sorted(code[:first], key=at.get), "what comes before the exercises comes as in the book"
     cards = runs[name].result()
     for e in found:
         assert cards[e.check] and progress.state_of(cards[e.check][-1]) == ("open", ""), \
@@ -83,3 +125,14 @@ def test_a_cell_that_goes_on_with_an_answer_waits():
     for name, exercise in (("04_recommend/05_sequential", "after_pair"), ("04_recommend/08_intent", "lift_at"),
                            ("04_recommend/09_spark", "factors_sent")):
         assert any(f"if answered({exercise}):" in c.source for c in copy_of(name).cells), name
+
+
+def test_what_goes_on_with_an_answer_is_seen():
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=id) for id, source in {
+        "stub": "def mean(x):\n    ...", "check": "check.mean(mean)",
+        "waits": "if answered(mean):\n    m = mean([1, 2])",
+        "reads": "print(m)", "calls": "def twice(x):\n    return 2 * mean(x)", "later": "y = [twice([i]) for i in '12']",
+        "own": "def other(mean):\n    return mean\nother(3)"}.items()])
+    assert go_on_without(nb, {"stub"}) == [("reads", {"m"}), ("later", {"twice"})]
+    nb.cells = [c for c in nb.cells if c.id not in ("reads", "later")]
+    assert go_on_without(nb, {"stub"}) == []
