@@ -129,7 +129,7 @@ def situation(
     question = [*SLOTS, "confirm"].index(state.question)
     return ((question * 2 + state.again) * 2 + state.doubt) * 3 + level
 
-# %% ../../nbs/07_service/03_dialogue.ipynb #dlgsimcode
+
 def _draw(shares, u):
     "The number of the share in which u falls."
     total = 0.
@@ -139,7 +139,7 @@ def _draw(shares, u):
             return k
     return len(shares) - 1
 
-# %% ../../nbs/07_service/03_dialogue.ipynb #dlgsimcode-2
+# %% ../../nbs/07_service/03_dialogue.ipynb #dlgsimcode
 def simulate(
     policy: list,                # 48 rows of 3 shares
     goal: list,                  # 3 values, 0 to 2: what the customer has in mind

@@ -535,11 +535,11 @@ def said_once(told, again, right, choice):
 # %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcexact-2
 def exact_worth(policy, world=OURS):
     "Mean worth over all customers and all luck."
-    policy, leaves = np.asarray(policy), world.leaves
+    policy, leaves, seen = np.asarray(policy), world.leaves, {}
 
     def given(told, again, doubt, goal):
         "Mean worth of what is still to come; `told`: was each slot heard rightly?"
-        key = told, again, doubt
+        key = told, again, doubt, goal
         if key not in seen:
             seen[key] = (leaves[again] * VALUE["left"]
                          + (1 - leaves[again]) * answered_by(told, again, doubt, goal))
@@ -566,11 +566,7 @@ def exact_worth(policy, world=OURS):
             return given((*told, right), again, int(doubt or level == 0), goal)
         return given((), 1, 0, goal)
 
-    means = []
-    for goal in product(range(3), repeat=3):
-        seen = {}
-        means.append(given((), 0, 0, goal))
-    return float(np.mean(means))
+    return float(np.mean([given((), 0, 0, goal) for goal in product(range(3), repeat=3)]))
 
 # %% ../../../nbs/07_service/checks/03_dialogue.ipynb #dlkcworth
 def bill(steps, end, per_turn=-TURN, values=VALUE):

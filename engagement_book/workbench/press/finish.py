@@ -11,6 +11,7 @@ import functools
 import html
 import os
 import re
+import unicodedata
 from collections import Counter
 from configparser import ConfigParser
 from pathlib import Path
@@ -129,10 +130,15 @@ FITS = 34        # columns that fit on a telephone
 _CODE = re.compile(r'(<div class="highlight-[^"]*"><div class="highlight"><pre>)(.*?)(</pre>)', re.S)
 
 
+def _columns(text: str) -> int:
+    "Columns that a line takes; a Chinese character takes two."
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
 def _line(line: str) -> str:
     words = html.unescape(re.sub(r"<[^>]*>", "", line))
     balanced = line.count("<span") == line.count("</span>")
-    if len(words.rstrip()) <= FITS or not balanced:
+    if _columns(words.rstrip()) <= FITS or not balanced:
         return line
     indent = len(words) - len(words.lstrip())
     return f'<span class="eb-line" style="--in:{indent}">{line}</span>'
