@@ -284,6 +284,17 @@ def test_a_syntax_error_stops_only_its_chapter(small_book):
     assert "stopped in cell 2: SyntaxError" in red(small_book)["01_tiny/02_two"][0]
 
 
+def await_start(folder, n: int, seconds: float = 120):
+    "Until a build runs n chapters of one tiny part, and a little longer: their kernels start."
+    log = folder / "_build" / "progress.log"
+    for _ in range(int(seconds * 10)):
+        if log.exists() and len(re.findall(r"^start\t01_tiny", log.read_text(), re.M)) >= n:
+            time.sleep(2)
+            return
+        time.sleep(.1)
+    raise AssertionError("the build did not begin")
+
+
 def test_an_interrupt_is_no_success(small_book):
     for name in ("01_tiny/01_one", "01_tiny/02_two"):
         add_cell(small_book, name, "import time\ntime.sleep(30)")
@@ -291,7 +302,7 @@ def test_an_interrupt_is_no_success(small_book):
     p = subprocess.Popen([sys.executable, "-c", code], cwd=small_book,
                          env={**os.environ, **ENGINE, "PYTHONPATH": str(small_book)}, stdout=subprocess.PIPE, text=True,
                          start_new_session=True)
-    time.sleep(8)
+    await_start(small_book, 2)
     os.killpg(p.pid, signal.SIGINT)
     said, _ = p.communicate(timeout=60)
     assert p.returncode != 0 and "stopped before the end" in said and "\nopen " not in said
@@ -305,7 +316,7 @@ def test_workers_end_with_the_build(small_book):
     p = subprocess.Popen([sys.executable, "-m", "pytask", "-n", "2", *ONLY], cwd=small_book,
                          env={**os.environ, "ENGINE": "fork", "PYTHONPATH": str(small_book)}, stdout=subprocess.DEVNULL,
                          stderr=subprocess.DEVNULL)
-    time.sleep(12)
+    await_start(small_book, 1)
     started = psutil.Process(p.pid).children(recursive=True)
     assert started
     p.kill()
