@@ -50,26 +50,60 @@ def show(browser, name, width=DESK, **kw):
 
 # ---- width, on screens and on paper
 
-CODE = """() => {
+WIDTHS = [360, PHONE, 768, DESK]
+# once its formulas are drawn
+DRAWN = """async () => {
+  await window.MathJax?.startup?.promise;
+  return [document.querySelectorAll('.math').length, document.querySelectorAll('mjx-container').length,
+          document.querySelectorAll('mjx-merror, [data-mjx-error]').length];
+}"""
+MEASURE = """async () => {
   document.querySelectorAll('article details').forEach(d => { d.open = true; });
-  return [...document.querySelectorAll('main div[class*="highlight-"] pre')]
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const code = [...document.querySelectorAll('main div[class*="highlight-"] pre')]
     .filter(e => e.clientWidth && !e.closest('.output'))
     .map(e => [e.scrollWidth > e.clientWidth + 1, Math.max(...e.textContent.split('\\n').map(l => l.length)),
                e.textContent.slice(0, 60)]);
+  const drawings = [...document.querySelectorAll('.eb-light > svg')].filter(s => s.clientWidth)
+    .map(s => [Math.min(...[...s.querySelectorAll('text')].map(t =>
+                 parseFloat(getComputedStyle(t).fontSize) * s.getScreenCTM().a)),
+               s.viewBox.baseVal.width, s.closest('.eb-diagram')?.clientWidth]);
+  return {code, drawings, width: document.scrollingElement.scrollWidth};
 }"""
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
-def test_no_box_of_code_scrolls_sideways_and_no_page_does(browser, pages, width):
-    page, boxes, longest = browser.new_page(viewport={"width": width, "height": 800}), 0, 0
+@pytest.fixture(scope="module")
+def measured(browser, pages) -> dict[int | str, dict[Path, dict]]:
+    "Each page, loaded once and seen at each width with its folds open; what it asked for outside, and what failed."
+    page, found, outside, errors = browser.new_page(), {key: {} for key in [*WIDTHS, "loaded"]}, [], []
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else outside.append(r.url))
+    page.on("pageerror", lambda e: errors.append(str(e)))
     for path in pages:
-        page.goto(path.as_uri())
-        found = page.evaluate(CODE)
-        assert not [b for b in found if b[0]], path
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, path
-        boxes, longest = boxes + len(found), max([longest, *(b[1] for b in found)])
-    assert boxes > 1000 and longest > 88, "there was code to measure"
+        outside.clear(), errors.clear()
+        page.set_viewport_size({"width": DESK, "height": 800})
+        page.goto(path.as_uri(), wait_until="load")
+        formulas = page.evaluate(DRAWN)
+        for width in reversed(WIDTHS):
+            page.set_viewport_size({"width": width, "height": 800})
+            found[width][path] = page.evaluate(MEASURE)
+        found["loaded"][path] = {"outside": [*outside], "errors": [*errors], "formulas": formulas}
     page.close()
+    return found
+
+
+def test_no_request_leaves_a_page_no_script_and_no_formula_fails(measured):
+    loaded = measured["loaded"]
+    assert not {path: m for path, m in loaded.items() if m["outside"] or m["errors"] or m["formulas"][2]}
+    assert not {path: m for path, m in loaded.items() if bool(m["formulas"][0]) != bool(m["formulas"][1])}
+    assert sum(m["formulas"][1] for m in loaded.values()) > 1000
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_box_of_code_scrolls_sideways_and_no_page_does(measured, width):
+    assert not {path: wide for path, m in measured[width].items() if (wide := [b for b in m["code"] if b[0]])}
+    assert not {path: m["width"] for path, m in measured[width].items() if m["width"] > width}
+    boxes = [b for m in measured[width].values() for b in m["code"]]
+    assert len(boxes) > 1000 and max(b[1] for b in boxes) > 88, "there was code to measure"
 
 
 def test_a_line_of_88_columns_fits_beside_both_sidebars_and_a_longer_one_hangs(browser, pages):
@@ -338,20 +372,13 @@ def test_axe_finds_nothing(browser, pages, width, scheme):
 # ---- diagrams
 
 @pytest.mark.parametrize("width", [DESK, PHONE])
-def test_words_in_diagrams_are_large_enough(browser, pages, width):
-    page, seen = browser.new_page(viewport={"width": width, "height": 800}), 0
-    for path in [p for p in pages if 'class="eb-diagram"' in p.read_text(encoding="utf-8")]:
-        page.goto(path.as_uri())
-        page.evaluate("document.querySelectorAll('article details').forEach(d => { d.open = true; })")
-        for size, drawn, room in page.evaluate("""() => [...document.querySelectorAll('.eb-light > svg')]
-          .filter(s => s.clientWidth).map(s => [Math.min(...[...s.querySelectorAll('text')].map(t =>
-             parseFloat(getComputedStyle(t).fontSize) * s.getScreenCTM().a)), s.viewBox.baseVal.width,
-             s.closest('.eb-diagram').clientWidth])"""):
-            assert 12 <= size <= 20, (path, size)
-            assert width < DESK or drawn * .9 <= room, (path, drawn, "from the top down it would fit")
-            seen += 1
-    assert seen > 15
-    page.close()
+def test_words_in_diagrams_are_large_enough(measured, width):
+    seen = {path: m["drawings"] for path, m in measured[width].items()
+            if 'class="eb-diagram"' in path.read_text(encoding="utf-8")}
+    assert not {path: d for path, d in seen.items() if not all(12 <= size <= 20 for size, *_ in d)}
+    down = {path: d for path, d in seen.items() if not all(drawn * .9 <= room for _, drawn, room in d)}
+    assert width < DESK or not down, "from the top down these would fit"
+    assert sum(map(len, seen.values())) > 15
 
 
 # ---- weight, head, addresses

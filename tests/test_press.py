@@ -43,14 +43,6 @@ def open_page(browser, path, **kw):
     return page
 
 
-def test_no_request_leaves_a_page_no_script_and_no_formula_fails(browser, pages):
-    for path in pages:
-        page = open_page(browser, path)
-        assert page.outside == [] and page.errors == [], path
-        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0, path
-        page.close()
-
-
 def test_formulas_and_diagrams_are_drawn(browser, pages):
     page = open_page(browser, OUT / "01_networks" / "01_mlp.html")
     assert page.locator("mjx-container svg").count() >= 10
@@ -84,15 +76,6 @@ def test_dark_mode_changes_page_and_figures(browser, pages):
     page.locator(".theme-change-button[data-mode='dark']:visible").click()
     dark = page.evaluate(paper), page.evaluate(shown)
     assert light[0] != dark[0] and light[1] and set(light[1]) == {"eb-light"} and set(dark[1]) == {"eb-dark"}
-    page.close()
-
-
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_page_is_wider_than_the_screen(browser, pages, width):
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    for path in pages:
-        page.goto(path.as_uri())
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, path
     page.close()
 
 
