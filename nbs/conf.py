@@ -38,7 +38,8 @@ html_js_files = [("filter.js", {"defer": "defer"}), ("page.js", {"defer": "defer
 html_copy_source = True
 html_show_sourcelink = True
 html_theme_options = {"use_download_button": True, "use_fullscreen_button": True, "home_page_in_toc": True,
-                      "show_navbar_depth": 1, "navbar_persistent": [], "toc_title": "On this page"}
+                      "show_navbar_depth": 1, "collapse_navbar": True, "navbar_persistent": [],
+                      "toc_title": "On this page"}
 mathjax_path = "vendor/mathjax-3.2.2-tex-svg.js"
 mathjax3_config = {"options": {"processHtmlClass": "tex2jax_process|mathjax_process|math|output_area",
                                "enableMenu": False}}

@@ -350,11 +350,11 @@ def test_words_in_figures_and_diagrams_can_be_read_in_light_and_dark(pages):
 ALLOWED: set[tuple[str, str]] = set()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESK, PHONE])
-def test_axe_finds_nothing(browser, pages, width, scheme):
+@pytest.mark.parametrize("width, scheme, seen", [(DESK, "light", SEEN), (DESK, "dark", SEEN), (PHONE, "light", SEEN),
+                                                 (PHONE, "dark", SEEN[:3])])     # its colours are those of the desk
+def test_axe_finds_nothing(browser, pages, width, scheme, seen):
     found = set()
-    for name in SEEN:
+    for name in seen:
         page = show(browser, name, width, color_scheme=scheme)
         # of the folds of the ledger and the records a few: one is made like the other
         page.evaluate("[...document.querySelectorAll('article details')].slice(0, 12).forEach(d => { d.open = true; })")

@@ -6,24 +6,33 @@
 __all__ = ['README_ONLY', 'title_of', 'module_of', 'taught', 'book_map', 'without_site_links', 'readme']
 
 # %% ../../../nbs/00_workbench/press/03_contents.ipynb #c5012f7e
+import functools
 import re
 import sys
+from pathlib import Path
 
 sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 
 from ..engine.graph import chapters
-from ..house import by_part, caption, is_checks
+from ..house import by_part, caption, house, is_checks
 from .templates import fill
 
 # %% ../../../nbs/00_workbench/press/03_contents.ipynb #unread
+@functools.lru_cache(1024)
+def _first_text(path: Path, changed: int) -> str:
+    "Text of the first cell, read once as long as the file does not change."
+    first = nbformat.read(path, 4).cells[:1]
+    return first[0].source if first and first[0].cell_type == "markdown" else ""
+
+
 def title_of(
     name: str,               # chapter
 ) -> tuple[str, str]:        # title, promise; the name and nothing if there is none
     "What a chapter says of itself in its first cell."
-    first = nbformat.read(chapters()[name], 4).cells[:1]
-    text = first[0].source if first and first[0].cell_type == "markdown" else ""
+    path = house("nbs", f"{name}.ipynb")
+    text = _first_text(path, path.stat().st_mtime_ns)
     title = re.search(r"^# (.+)$", text, re.M)
     promise = re.search(r"^> (.+)$", text, re.M)
     return title[1] if title else name, promise[1] if promise else ""
