@@ -131,7 +131,8 @@ def test_what_goes_on_with_an_answer_is_seen():
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=id) for id, source in {
         "stub": "def mean(x):\n    ...", "check": "check.mean(mean)",
         "waits": "if answered(mean):\n    m = mean([1, 2])",
-        "reads": "print(m)", "calls": "def twice(x):\n    return 2 * mean(x)", "later": "y = [twice([i]) for i in '12']",
+        "reads": "print(m)", "calls": "def twice(x):\n    return 2 * mean(x)",
+        "later": "y = [twice([i]) for i in '12']",
         "own": "def other(mean):\n    return mean\nother(3)"}.items()])
     assert go_on_without(nb, {"stub"}) == [("reads", {"m"}), ("later", {"twice"})]
     nb.cells = [c for c in nb.cells if c.id not in ("reads", "later")]
