@@ -298,7 +298,8 @@ def await_start(folder, n: int, seconds: float = 120):
 def test_an_interrupt_is_no_success(small_book):
     for name in ("01_tiny/01_one", "01_tiny/02_two"):
         add_cell(small_book, name, "import time\ntime.sleep(30)")
-    code = "import sys; from engagement_book.workbench.press.book import make_book; sys.exit(make_book())"
+    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # which a job lacks
+            "from engagement_book.workbench.press.book import make_book; sys.exit(make_book())")
     p = subprocess.Popen([sys.executable, "-c", code], cwd=small_book,
                          env={**os.environ, **ENGINE, "PYTHONPATH": str(small_book)}, stdout=subprocess.PIPE, text=True,
                          start_new_session=True)
