@@ -48,7 +48,7 @@ def _called(name: str) -> str:
     "Title of a chapter in plain words; its name if there is no such notebook."
     try:
         return title_of(name)[0].replace("`", "")
-    except KeyError:
+    except FileNotFoundError:
         return name
 
 
