@@ -7,6 +7,7 @@ stands where it stood, and needs no answer, or waits for one: then it runs as it
 import ast
 import multiprocessing
 import os
+import re
 import symtable
 from concurrent.futures import ProcessPoolExecutor
 
@@ -33,8 +34,10 @@ def changed(nb, name) -> set[str]:
     return {c.id for c in nb.cells if c.cell_type == "code" and c.source != book[c.id]}
 
 
-def waits(statement) -> bool:
-    return isinstance(statement, ast.If) and ast.unparse(statement.test).startswith("answered(")
+def waits_for(statement) -> set[str]:
+    "Exercises that a statement waits for."
+    named = isinstance(statement, ast.If) and re.fullmatch(r"answered\(([\w, ]+)\)", ast.unparse(statement.test))
+    return set(named[1].split(", ")) if named else set()
 
 
 def read(statement) -> set[str]:
@@ -47,22 +50,29 @@ def read(statement) -> set[str]:
 
 
 def bound(statement) -> set[str]:
+    "Names that a statement gives a value, or whose object it fills by `a[0] = …` or `a.append(…)`."
     table = symtable.symtable(ast.unparse(statement), "cell", "exec")
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    filled = {n.value.id for n in ast.walk(statement) if isinstance(n, (ast.Subscript, ast.Attribute))
+              and isinstance(n.value, ast.Name)
+              and (isinstance(n.ctx, ast.Store) or getattr(n, "attr", "") in ("append", "extend", "update", "add"))}
+    return filled | {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
 
 
 def go_on_without(nb, stubs: set[str]) -> list[tuple[str, set[str]]]:
-    "Cells that read what a reader has yet to write, or what comes of it, and do not wait."
-    missing, found = set(), []
+    "Cells that read what a reader has yet to write, or what comes of it, and do not wait for all of it."
+    missing, found = {}, []          # name → exercises it comes from
     for c in nb.cells:
         if c.cell_type != "code" or c.source.lstrip().startswith("%"):
             continue
         for statement in ast.parse(c.source).body:
-            needed = read(statement) & missing
-            if waits(statement):
-                missing |= bound(statement)
-            elif isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-                missing |= bound(statement) if needed or c.id in stubs else set()
+            needed = read(statement) & missing.keys()
+            roots = {r for name in needed for r in missing[name]}
+            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+                roots |= {statement.name} if c.id in stubs else set()
+                missing |= {name: roots for name in bound(statement) if roots}
+            elif waiting := waits_for(statement):
+                missing |= {name: waiting for name in bound(statement)}
+                found += [(c.id, needed)] if roots - waiting else []
             elif needed and not is_check(statement):
                 found.append((c.id, needed))
     return found
@@ -130,10 +140,12 @@ def test_a_cell_that_goes_on_with_an_answer_waits():
 def test_what_goes_on_with_an_answer_is_seen():
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=id) for id, source in {
         "stub": "def mean(x):\n    ...", "check": "check.mean(mean)",
-        "waits": "if answered(mean):\n    m = mean([1, 2])",
+        "waits": "kept = []\nif answered(mean):\n    m = mean([1, 2])\n    kept.append(m)",
         "reads": "print(m)", "calls": "def twice(x):\n    return 2 * mean(x)",
-        "later": "y = [twice([i]) for i in '12']",
+        "later": "y = [twice([i]) for i in '12']", "filled": "kept[0]",
+        "other": "if answered(median):\n    print(mean([1, 2]))",
         "own": "def other(mean):\n    return mean\nother(3)"}.items()])
-    assert go_on_without(nb, {"stub"}) == [("reads", {"m"}), ("later", {"twice"})]
-    nb.cells = [c for c in nb.cells if c.id not in ("reads", "later")]
+    assert go_on_without(nb, {"stub"}) == [("reads", {"m"}), ("later", {"twice"}), ("filled", {"kept"}),
+                                           ("other", {"mean"})]
+    nb.cells = [c for c in nb.cells if c.id not in ("reads", "later", "filled", "other")]
     assert go_on_without(nb, {"stub"}) == []
