@@ -45,9 +45,8 @@ class LayerNorm(nn.Module):
         x: torch.Tensor,     # (…, d)
     ) -> torch.Tensor:       # (…, d) mean 0, variance 1, times weight, plus bias
         "Normalise each token on its own."
-        x = x - x.mean(-1, keepdim=True)
-        variance = x.pow(2).mean(-1, keepdim=True)
-        return x * (variance + self.eps).rsqrt() * self.weight + self.bias
+        shape = self.weight.shape
+        return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
 
 # %% ../../nbs/02_language/04_transformer.ipynb #78586183
 class FeedForward(nn.Module):

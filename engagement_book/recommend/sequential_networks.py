@@ -73,7 +73,7 @@ class ItemNetwork(nn.Module):
         h: torch.Tensor,     # (…, d) what the network made of a history
     ) -> torch.Tensor:       # (…, n_items) logits
         "Score of every item as the next one."
-        return h @ self.items.weight[1:].T + self.bias
+        return F.linear(h, self.items.weight[1:], self.bias)
 
 # %% ../../nbs/04_recommend/05_sequential_networks.ipynb #0d0a0deb
 class GRU4Rec(ItemNetwork):

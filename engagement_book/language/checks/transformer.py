@@ -7,16 +7,17 @@ __all__ = ['small', 'seeds', 'positions', 'PLAIN', 'LOUDER', 'QUIET', 'TWO_TOKEN
            'TWICE', 'Residual', 'HEADS', 'NORM', 'FFN', 'ENCODER', 'DECODER', 'MultiHead', 'blind_rows', 'layers',
            'EncoderLayer', 'DecoderLayer', 'EDITS', 'POSITIONS', 'Transformer', 'generate', 'MODELS', 'widths', 'gpts',
            'berts', 'TINY', 'count_parameters', 'count_flops', 'rms_norm', 'hints_of_rotate', 'rotate', 'encoder_layer',
-           'positions_loops', 'of_any_width', 'noise', 'filled', 'norm_case', 'norm_of', 'torch_norm', 'norm_wrong',
-           'numbers', 'ffn_case', 'ffn_of', 'torch_ffn', 'printed_ffn', 'residual_case', 'residual_of', 'by_rule',
-           'pre_norm', 'post_norm', 'under', 'linear', 'drawn', 'below', 'seen', 'fill_heads', 'heads_of',
-           'torch_heads', 'blind_mask', 'blind_of', 'numpy_heads', 'fill_layer', 'torch_layer', 'plain_heads',
-           'plain_layer', 'encoder_of', 'torch_encoder', 'encoder_wrong', 'decoder_case', 'decoder_of', 'torch_decoder',
-           'decoder_wrong', 'each', 'twice_bent', 'only_across', 'no_positions', 'no_mask', 'shapes_of', 'torch_stacks',
-           'TorchModel', 'batch_of', 'model_of', 'torch_transformer', 'writer', 'generate_of', 'one_by_one',
-           'torch_count', 'torch_flops', 'without_scores', 'last_mean', 'rms_wrong', 'over_deviation', 'square_of_mean',
-           'no_root', 'rms_case', 'rms_torch', 'rope_complex', 'halves', 'interleaved', 'new_pairs', 'first_row',
-           'second_row', 'layer_case', 'torch_pre_norm', 'layer_wrong', 'unscaled_scores', 'without_output', 'one_norm']
+           'positions_loops', 'of_any_width', 'noise', 'filled', 'norm_case', 'norm_of', 'torch_norm',
+           'norm_by_formula', 'numbers', 'ffn_case', 'ffn_of', 'torch_ffn', 'printed_ffn', 'residual_case',
+           'residual_of', 'by_rule', 'pre_norm', 'post_norm', 'under', 'linear', 'drawn', 'below', 'seen', 'fill_heads',
+           'heads_of', 'torch_heads', 'blind_mask', 'blind_of', 'numpy_heads', 'fill_layer', 'torch_layer',
+           'plain_heads', 'plain_layer', 'encoder_of', 'torch_encoder', 'encoder_wrong', 'decoder_case', 'decoder_of',
+           'torch_decoder', 'decoder_wrong', 'each', 'twice_bent', 'only_across', 'no_positions', 'no_mask',
+           'shapes_of', 'torch_stacks', 'TorchModel', 'batch_of', 'model_of', 'torch_transformer', 'writer',
+           'generate_of', 'one_by_one', 'torch_count', 'torch_flops', 'without_scores', 'last_mean', 'rms_wrong',
+           'over_deviation', 'square_of_mean', 'no_root', 'rms_case', 'rms_torch', 'rope_complex', 'halves',
+           'interleaved', 'new_pairs', 'first_row', 'second_row', 'layer_case', 'torch_pre_norm', 'layer_wrong',
+           'unscaled_scores', 'without_output', 'one_norm']
 
 # %% ../../../nbs/02_language/checks/04_transformer.ipynb #98f7b631
 import functools
@@ -97,13 +98,13 @@ def torch_norm(x, gain, shift):
     return F.layer_norm(x, gain.shape, gain, shift)
 
 
-def norm_wrong(eps_in=True, axis=-1, biased=True, own=True):
-    def wrong(x, gain, shift):
+def norm_by_formula(eps_in=True, axis=-1, biased=True, own=True):
+    def norm(x, gain, shift):
         v = x.var(axis, keepdim=True, correction=0 if biased else 1)
         size = (v + 1e-5).sqrt() if eps_in else v.sqrt() + 1e-5
         y = (x - x.mean(axis, keepdim=True)) / size
         return y * gain + shift if own else y
-    return wrong
+    return norm
 
 # %% ../../../nbs/02_language/checks/04_transformer.ipynb #d781229d
 def numbers(*rows):
@@ -114,18 +115,18 @@ PLAIN = (numbers([1., 2., 3., 6.]), numbers(1., 1., 1., 1.), numbers(0., 0., 0.,
 LOUDER = (numbers([1., 2., 3., 6.]), numbers(2., 2., 2., 2.), numbers(0., 0., 0., 0.))
 QUIET = (numbers([0., 0., 0., .01]), *PLAIN[1:])
 TWO_TOKENS = (numbers([1., 2., 3., 6.], [0., 0., 1., 0.]), *PLAIN[1:])
-LayerNorm = Check("LayerNorm", {"torch.nn.functional.layer_norm": torch_norm},
+LayerNorm = Check("LayerNorm", {"the formula": norm_by_formula()},
                   st.builds(norm_case, small, seeds), use=norm_of, examples=20,
                   atol=1e-12, wrong={
     "unbiased variance": Wrong(
-        norm_wrong(biased=False),
+        norm_by_formula(biased=False),
         "the Annotated Transformer: torch's std divides by d − 1", on=PLAIN),
     "epsilon outside the root": Wrong(
-        norm_wrong(eps_in=False), "the Annotated Transformer: std + eps", on=QUIET),
+        norm_by_formula(eps_in=False), "the Annotated Transformer: std + eps", on=QUIET),
     "over the batch": Wrong(
-        norm_wrong(axis=0), "that is batch normalisation", on=TWO_TOKENS),
+        norm_by_formula(axis=0), "that is batch normalisation", on=TWO_TOKENS),
     "no gain and shift": Wrong(
-        norm_wrong(own=False), "elementwise_affine=False", on=LOUDER),
+        norm_by_formula(own=False), "elementwise_affine=False", on=LOUDER),
 })
 
 # %% ../../../nbs/02_language/checks/04_transformer.ipynb #60b65fd7
