@@ -6319,8 +6319,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                      'engagement_book/workbench/check.py'),
                                                  'engagement_book.workbench.check.Check._accepts': ( '00_workbench/check.html#check._accepts',
                                                                                                      'engagement_book/workbench/check.py'),
-                                                 'engagement_book.workbench.check.Check._best_kill': ( '00_workbench/check.html#check._best_kill',
-                                                                                                       'engagement_book/workbench/check.py'),
                                                  'engagement_book.workbench.check.Check._contract': ( '00_workbench/check.html#check._contract',
                                                                                                       'engagement_book/workbench/check.py'),
                                                  'engagement_book.workbench.check.Check._keep': ( '00_workbench/check.html#check._keep',

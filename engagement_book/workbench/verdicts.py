@@ -128,7 +128,7 @@ def right(check, fn):
     """Green: what it equals, and one mistake that would have shown. The first is looked at closely, the others only as
     far as it needs."""
     first, *others = check.wrong
-    killed = {n: check.killed(n, shrink=n == first) for n in (first, *others)}
+    killed = {n: check.killed(n, best=n == first) for n in (first, *others)}
     if unseen := [n for n, found in killed.items() if found is None]:
         title = f"<b>{e(check.name)}</b> is right, but its check cannot see the mistake <i>{e(unseen[0])}</i>."
         return say_verdict(check, "bad", title, {"problem": f"cannot see {unseen[0]}"})

@@ -7,6 +7,7 @@ __all__ = ['LOCK', 'RESULTS', 'Progress', 'run_changed', 'sources', 'nothing_cha
 
 # %% ../../../nbs/00_workbench/engine/07_changed.ipynb #47cc02a7
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -77,7 +78,10 @@ def run_changed(
     """Run those chapters that are not up to date; what is wrong in them stands in _build.
     BookError while another build is running."""
     import pytask
+    from pytask_parallel import execute
 
+    # it looks for chapters that have ended up to a second apart, and a worker would wait that long for its next one
+    execute._Sleeper = functools.partial(execute._Sleeper, timings=[.05])
     tasks, which = house("task_book.py"), " or ".join(names)
     said, pytask.console.file = pytask.console.file, io.StringIO()      # our lines say the same sooner
     try:
