@@ -36,12 +36,16 @@ def weighted_rows(
     order = np.argsort(row, kind="stable")
     start = np.searchsorted(row[order], np.arange(n_rows + 1))
     rank = fixed.shape[1]
-    out = np.full((n_rows, rank), np.nan)
-    for r in np.flatnonzero(np.diff(start)):
+    rows = np.flatnonzero(np.diff(start))
+    A = np.empty((len(rows), rank, rank))
+    b = np.empty((len(rows), rank, 1))
+    for i, r in enumerate(rows):
         mine = order[start[r]:start[r + 1]]
         y = fixed[column[mine]]
-        A = y.T @ y + penalty * len(mine) * np.eye(rank)
-        out[r] = np.linalg.solve(A, y.T @ rating[mine])
+        A[i] = y.T @ y + penalty * len(mine) * np.eye(rank)
+        b[i, :, 0] = y.T @ rating[mine]
+    out = np.full((n_rows, rank), np.nan)
+    out[rows] = np.linalg.solve(A, b)[..., 0]                # all at once
     return out
 
 # %% ../../nbs/04_recommend/09_spark.ipynb #f84845c3

@@ -18,8 +18,6 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
-
 import nbformat
 
 from .delivery import text_of

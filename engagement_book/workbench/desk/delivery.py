@@ -9,10 +9,7 @@ __all__ = ['text_of', 'read', 'delivered_as', 'was_run', 'sign', 'write_notebook
 # %% ../../../nbs/00_workbench/desk/01_delivery.ipynb #imports
 import hashlib
 import json
-import sys
 from pathlib import Path
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

@@ -18,8 +18,6 @@ import threading
 import time
 from pathlib import Path
 
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
-
 import nbformat
 
 from engagement_book.workbench.desk.delivery import (

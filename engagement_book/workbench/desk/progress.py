@@ -8,11 +8,8 @@ __all__ = ['RANK', 'SIGNS', 'lessons', 'Exercise', 'exercises', 'state_of', 'jud
 
 # %% ../../../nbs/00_workbench/desk/02_progress.ipynb #imports
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

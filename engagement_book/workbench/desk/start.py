@@ -9,12 +9,9 @@ __all__ = ['STYLE', 'HEAD', 'LANGUAGE', 'MENUS', 'SITE', 'WELCOME', 'WAYS', 'new
 # %% ../../../nbs/00_workbench/desk/04_start.ipynb #imports
 import html
 import os
-import sys
 import threading
 import time
 from pathlib import Path
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

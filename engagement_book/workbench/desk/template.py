@@ -11,8 +11,6 @@ import re
 import sys
 from pathlib import Path
 
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
-
 import nbformat
 
 from ..house import house

@@ -7,9 +7,6 @@ __all__ = ['COUNTED', 'executed', 'cost_of', 'all_cards', 'settled_twice', 'red'
 
 # %% ../../../nbs/00_workbench/engine/06_results.ipynb #940b31e6
 import json
-import sys
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

@@ -18,8 +18,6 @@ import time
 import uuid
 from pathlib import Path
 
-sys.modules.setdefault("rfc3987_syntax", None)      # jsonschema would import it: a second, and nothing here needs it
-
 import nbformat
 import psutil
 

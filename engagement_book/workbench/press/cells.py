@@ -9,9 +9,6 @@ __all__ = ['SOLUTION', 'COLUMN', 'STOPPED', 'directives', 'stub', 'folded', 'wid
 # %% ../../../nbs/00_workbench/press/02_cells.ipynb #de6fb5a4
 import ast
 import re
-import sys
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

@@ -8,10 +8,7 @@ __all__ = ['README_ONLY', 'title_of', 'module_of', 'taught', 'book_map', 'withou
 # %% ../../../nbs/00_workbench/press/03_contents.ipynb #c5012f7e
 import functools
 import re
-import sys
 from pathlib import Path
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

@@ -11,9 +11,6 @@ import base64
 import mimetypes
 import posixpath
 import re
-import sys
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

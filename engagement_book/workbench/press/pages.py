@@ -7,9 +7,6 @@ __all__ = ['red_lines', 'red_chapters', 'chips', 'page', 'unread_page', 'chapter
 
 # %% ../../../nbs/00_workbench/press/05_pages.ipynb #c8a90c71
 import re
-import sys
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

@@ -8,10 +8,7 @@ __all__ = ['WORDS_A_MINUTE', 'LINES_A_MINUTE', 'HIDDEN', 'is_shown', 'words', 'l
 
 # %% ../../../nbs/00_workbench/press/14_reading.ipynb #imports
 import re
-import sys
 from dataclasses import dataclass, field
-
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
 
 import nbformat
 

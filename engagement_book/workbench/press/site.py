@@ -14,8 +14,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.modules.setdefault("rfc3987_syntax", None)      # a second of every start, see run
-
 import nbformat
 
 from ..diagram import draw
