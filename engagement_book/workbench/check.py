@@ -471,7 +471,7 @@ def killed(self: Check,
         self._kept[key] = w, found, chosen
     return found
 
-
+# %% ../../nbs/00_workbench/04_check.ipynb #fa78d252
 @patch
 def _kill(self: Check, w: Wrong, best: bool) -> tuple | None:
     """The case that gives a wrong version away: the pinned one, else the briefest of ten on which its value differs,

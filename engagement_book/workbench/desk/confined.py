@@ -93,7 +93,7 @@ class _Reader(pickle.Unpickler):
         return _CALLED[module, name]
 
 
-PARTS = 5_000_000        # of an answer; a list may hold another one ten times
+PARTS = 1_000_000        # of an answer, counted within a second; a list may hold another one ten times
 
 
 def _read(data: bytes):
