@@ -14,6 +14,7 @@ import pickle
 import random
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from inspect import _ParameterKind as _Kind
@@ -312,13 +313,12 @@ class Learner:
 # %% ../../../nbs/00_workbench/desk/07_confined.ipynb #d41868fe
 def _kill_all() -> None:
     "End everything below this process."
-    def below() -> list:
-        return [p for p in psutil.Process().children(recursive=True)
-                if p.status() != psutil.STATUS_ZOMBIE]
-
-    for _ in range(50):
-        for p in (left := below()):
-            p.kill()
+    for _ in range(200):
+        left = 0
+        for p in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):     # it went with its process space
+                left += p.status() != psutil.STATUS_ZOMBIE
+                p.kill()
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
