@@ -77,10 +77,12 @@ def step(
 def _refuse(state, act, told, level, choice):
     if state.end:
         raise ValueError(f"this conversation has ended ({state.end})")
-    if act not in ACTS or choice not in CHOICES:
-        raise ValueError(f"no such act or choice: {act!r}, {choice!r}")
+    if act not in ACTS:
+        raise ValueError(f"an act is one of {', '.join(ACTS)}, not {act!r}")
+    if choice not in CHOICES:
+        raise ValueError(f"a choice is one of {', '.join(CHOICES)}, not {choice!r}")
     if level not in (0, 1, 2):
-        raise ValueError(f"sure is 0, 1 or 2, not {level!r}")
+        raise ValueError(f"a level is 0, 1 or 2, not {level!r}")
     if bool(told) != (act == "tell"):
         raise ValueError("who tells something fills a slot, and nobody else does")
     if unknown := [s for s in told if s not in SLOTS]:

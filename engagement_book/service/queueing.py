@@ -88,7 +88,7 @@ def lindley(
     service = np.asarray(service, dtype=float)
     if arrive.shape != service.shape or arrive.ndim != 1:
         sizes = f"{arrive.shape}, {service.shape}"
-        raise ValueError(f"a time and a service for each: {sizes}")
+        raise ValueError(f"as many services as arrivals, on one axis each: got {sizes}")
     if not (np.all(np.diff(arrive) >= 0) and np.all(service >= 0)):
         raise ValueError("messages come in order, and take 0 s or more")
     waits = [0.]

@@ -96,7 +96,8 @@ def dtw_spot(
     word: np.ndarray,            # (m, bands) float, frames of a word
     clip: np.ndarray,            # (n, bands) float, frames to search
 ) -> tuple:                      # cost per frame of the word, first and last frame
-    "Place most like a word, of equals first to end, then shortest; ValueError."
+    "Place most like a word, of equals first to end, then shortest; ValueError: other "
+    "bands, no frames, NaN."
     word = np.asarray(word, dtype=float)
     clip = np.asarray(clip, dtype=float)
     if word.ndim != 2 or clip.ndim != 2 or word.shape[1:] != clip.shape[1:]:

@@ -597,10 +597,10 @@ def set_on_new(*case):
     return desk(*case, threshold=lambda aside, new: new or aside)
 
 
-small_desk = ["退货", "买手机", "要买"], ["return", "buy", "buy"], ["退", "买"], ["货", "好"], 1.
+small_desk = ["退货", "买手机"], ["return", "buy"], ["退", "买"], ["货", "好"], 1.
 tie = ["退", "买"], ["return", "buy"], ["?"], ["?"], 1.
 hints_of_desk = (
-    "With 退货 → return, 买手机 and 要买 → buy, by hand: how many different pieces are there, and what is "
+    "With 退货 → return and 买手机 → buy, by hand: how many different pieces are there, and what is "
     "P(退 | return), smoothed? What is left for 好, of which nothing is known?",
     "Per label: log of its share, plus for each known piece log((count + 1) / (all counts of the "
     "label + number of known pieces)). np.exp and dividing by the sum give "
