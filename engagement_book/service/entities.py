@@ -100,8 +100,8 @@ def perceptron(
     epochs: int,                 # rounds over all sentences
     rng: np.random.Generator,    # shuffles them anew in each round
 ) -> tuple:              # tags; clue → row; weights (rows + 1, k); follows (k, k)
-    "Averaged structured perceptron; the last row, for unknown clues, is 0; ValueError: "
-    "no sentences, or not one tag per token."
+    "Averaged structured perceptron; the last row, for unknown clues, is 0; "
+    "ValueError: no sentences, or not one tag per token."
     if not sentences or [len(s) for s in sentences] != [len(t) for t in tagged]:
         raise ValueError("each sentence needs one tag per token, and one is needed")
     tags = list(dict.fromkeys(t for ts in tagged for t in ts))

@@ -29,7 +29,8 @@ def conversations(
     now: float,                  # when it is read, seconds since 1970
     idle: float = 600.,          # silence that ends a conversation, s, 600 by default
 ) -> list[dict]:                 # one per conversation, oldest first
-    "Minutes and ends as of `idle` seconds before `now`; person, trace and votes as of now."
+    "Minutes and ends as of `idle` seconds before `now`; person, trace and votes as of "
+    "now."
     then = now - idle
     rows = []
     for id, created, status, updated, person, trace, *vote in db.execute(ROWS, [then]):
