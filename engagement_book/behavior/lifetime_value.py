@@ -38,7 +38,7 @@ def _positive(params, n):
     if len(params) != n:
         raise ValueError(f"{n} parameters are due, here are {len(params)}")
     if not min(params) > 0:
-        raise ValueError("parameters are positive")
+        raise ValueError(f"parameters are positive, here are {tuple(params)}")
     return params
 
 # %% ../../nbs/03_behavior/09_lifetime_value.ipynb #50ee5cee
@@ -50,7 +50,7 @@ def summarise(
 ) -> tuple:      # (m,) customers; repeat orders x; age t_x at the last; age T today
     "The three numbers of each customer; ValueError for a gap or nobody."
     if not unit > 0:
-        raise ValueError(f"a unit of {unit:g} days")
+        raise ValueError(f"a unit of {unit:g} days: it has to be longer than 0")
     who, place, day, first = _known(customer, day, end)
     days = np.unique(place * (end + 1.) + day)             # one per customer and day
     x = np.bincount((days // (end + 1)).astype(np.int64)) - 1
@@ -297,7 +297,8 @@ def clv(
 ) -> np.ndarray:                 # (m,) value today of the orders to come
     "Discounted month by month, money at its end; ValueError for a bad span or a gap."
     if months < 1 or not month > 0:
-        raise ValueError(f"{months} months of {month:g}")
+        raise ValueError(f"{months} months of {month:g}: at least one month, longer "
+                         "than 0 in the unit of the model")
     if not discount > -1:
         raise ValueError(f"an interest of {discount} a month")
     spend = _numbers(spend, "amounts")

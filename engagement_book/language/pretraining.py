@@ -100,7 +100,7 @@ class LanguageModel(nn.Module):
 
     def forward(self,
         ids: torch.Tensor,       # (n, length) tokens, int64
-        causal: bool = False,    # may a position see only what stands left of it?
+        causal: bool = False,    # may a position see only itself and its left?
     ) -> torch.Tensor:           # (n, length, d) states
         "One state per token; ValueError for a row that is too long."
         n = ids.shape[1]

@@ -115,8 +115,9 @@ def conv2d_backward(
     "Back-propagation through `conv2d`; ValueError unless `above` has the answer's "
     "shape."
     seen = windows(x, w.shape[2:], stride, padding, dilation)
-    if above.shape != (len(x), len(w), *seen.shape[2:4]) or x.shape[1] != w.shape[1]:
-        raise ValueError(f"`above` has shape {above.shape}, not that of the answer")
+    want = len(x), len(w), *seen.shape[2:4]
+    if above.shape != want or x.shape[1] != w.shape[1]:
+        raise ValueError(f"`above` {above.shape}, not {want}: x {x.shape}, w {w.shape}")
     n, out, down, across = above.shape
     delta = above.reshape(n, out, down * across)
     dw = (delta @ _columns(seen).swapaxes(1, 2)).sum(0).reshape(w.shape)
@@ -142,7 +143,7 @@ def max_pool2d_backward(
     n, c, h, w = x.shape
     blocks = _blocks(x, k)
     if above.shape != blocks.shape[:-1]:
-        raise ValueError(f"`above` has shape {above.shape}, not that of the answer")
+        raise ValueError(f"`above` has shape {above.shape}, not {blocks.shape[:-1]}")
     chosen = blocks.argmax(-1)[..., None] == np.arange(k * k)
     grad = (chosen * above[..., None]).reshape(n, c, h // k, w // k, k, k)
     whole = grad.transpose(0, 1, 2, 4, 3, 5).reshape(n, c, h // k * k, w // k * k)

@@ -307,7 +307,8 @@ def rmse(
 ) -> float:                      # stars
     "Root mean square error over all ratings; ValueError for none or another length."
     if len(actual) == 0 or len(predicted) != len(actual):
-        raise ValueError(f"{len(predicted)} predictions for {len(actual)} ratings")
+        raise ValueError(f"{len(predicted)} predictions for {len(actual)} ratings: "
+                         "there must be one for each rating, and at least one")
     off = np.subtract(predicted, actual, dtype=np.float64)   # 2 − 3 of few bits: 255
     return float(np.sqrt(np.mean(off ** 2)))
 

@@ -183,7 +183,7 @@ def explicit_rows(
     reg: float,                  # λ > 0
     start: np.ndarray | None = None,     # not used: the solution is exact
 ) -> np.ndarray:                 # (n_rows, factors)
-    "Best vector of each row for the known ratings (Zhou and others 2008)."
+    "Best vector of each row, plain λ (Zhou and others 2008 multiply λ by the count)."
     base = reg * np.eye(y.shape[1], dtype=y.dtype)
     return _solve(base, y, ratings, np.ones_like(ratings.data), ratings.data)
 

@@ -17,9 +17,10 @@ def _refuse_rows(row, column, rating, fixed, n_rows, penalty):
     if not penalty > 0:
         raise ValueError(f"λ must be positive, got {penalty}")
     refuse_missing(rating, "ratings")
-    for numbers, n in ((row, n_rows), (column, len(fixed))):
+    for what, numbers, n in (("row", row, n_rows), ("column", column, len(fixed))):
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < n:
-            raise ValueError(f"a number is outside 0 to {n - 1}")
+            raise ValueError(f"a number is outside 0 to {n - 1}: {what} runs from "
+                             f"{numbers.min()} to {numbers.max()}")
 
 # %% ../../nbs/04_recommend/09_spark.ipynb #d69d7974
 def weighted_rows(
@@ -58,7 +59,8 @@ def _refuse_log(user, item, shape):
         raise ValueError("a user rated an item twice: keep one of the ratings")
     least = min(user.min(), item.min())
     if least < 0 or user.max() >= shape[0] or item.max() >= shape[1]:
-        raise ValueError(f"a number is outside {shape}")
+        raise ValueError(f"a number is outside {shape}: users run from {user.min()} to "
+                         f"{user.max()}, items from {item.min()} to {item.max()}")
 
 # %% ../../nbs/04_recommend/09_spark.ipynb #301aa6b9
 def wals(

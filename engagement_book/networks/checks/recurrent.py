@@ -133,7 +133,7 @@ gru = Check("gru", {"torch.nn.GRU": by_torch("gru")}, cases_of("gru"),
             atol=1e-12, examples=30, wrong={
     "z for the new part": (
         gru_like(mix=lambda z, n, h: z * n + (1 - z) * h),
-        "the paper's own convention, Cho et al. 2014"),
+        "Chung et al. 2014 exchange z and 1 − z"),
     "reset before the product": (
         gru_like(proposal=lambda gx, r, h, U, d: np.tanh(gx + (r * h) @ U.T + d)),
         "the paper's form; Keras reset_after=False"),

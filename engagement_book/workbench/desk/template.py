@@ -69,7 +69,7 @@ LESSON = _HEAD + _IDEA + [
     ("md", "## Exercises\nReplace the line that raises an error, run the cell, then the one "
            "below it."),
     ("code", """#| setup
-# run this cell, and you can begin with any of the exercises
+# run this cell and begin with any exercise; "predict, then run" needs the lesson
 from engagement_book.{part}.checks import {chapter} as check"""),
     ("md", "### Exercise: title\nThe task, with one example and its answer."),
     ("code", """def triple(x):
