@@ -300,7 +300,8 @@ def test_the_fonts_have_every_character_of_the_book(texts):
     latin = characters_of(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
     assert not used - figures - latin, "each character of the repository is in a font that the book brings"
     shown = {c for t in texts.values() for c in t.text if fonts.is_chinese(c)}
-    assert not shown - site, "what cells print is on pages too: make fonts after make book"
+    # what a trained network writes depends on the processor: there a few characters come from the reader's own font
+    assert len(shown - site) <= len(shown) // 100, "what cells print is on pages too: make fonts after make book"
     assert set("熵黏禅浏轭莓噩１８９") <= site
 
 
