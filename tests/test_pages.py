@@ -299,9 +299,11 @@ def test_the_fonts_have_every_character_of_the_book(texts):
     assert not chinese - site and not chinese - figures, "make fonts cuts them anew"
     latin = characters_of(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
     assert not used - figures - latin, "each character of the repository is in a font that the book brings"
-    shown = {c for t in texts.values() for c in t.text if fonts.is_chinese(c)}
-    # what a trained network writes depends on the processor: there a few characters come from the reader's own font
-    assert len(shown - site) <= len(shown) // 100, "what cells print is on pages too: make fonts after make book"
+    writes = re.compile(r"This is how it writes.*?Sound in places", re.DOTALL)    # by a network: other text elsewhere
+    pages = [t.text for t in texts.values()]
+    assert sum(len(writes.findall(page)) > 0 for page in pages) == 1
+    shown = {c for page in pages for c in writes.sub("", page) if fonts.is_chinese(c)}
+    assert not shown - site, "what cells print is on pages too: make fonts after make book"
     assert set("熵黏禅浏轭莓噩１８９") <= site
 
 

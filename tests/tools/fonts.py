@@ -7,8 +7,8 @@ Two files in nbs/_static/fonts:
 - EB-NotoSansSC-subset.otf, for figures: these and the 3755 most common ones (GB 2312, level 1), because a learner draws
   words of their own. Matplotlib reads no compressed font, and no page loads this one.
 
-Run it after `make book`: the pages hold what the cells print. (What a trained network writes depends on the processor;
-a character that it writes elsewhere only comes from the reader's own font.)
+Run it after `make book`: the pages hold what the cells print. (The text that the network of 01_networks/04_recurrent
+writes depends on the processor: a character that it writes elsewhere only comes from the reader's own font.)
 """
 import argparse
 import json
